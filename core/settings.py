@@ -1,0 +1,233 @@
+"""Typed settings: `dli.toml`, then environment (`DLI_SECTION__KEY`) over it.
+
+This module is the only reader of the environment and of settings files. Unknown or wrong keys are
+refused by name. `docs/reference/settings.md` documents each one (a test holds it complete).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout: where `courses/`, `images/` and `jupyterhub_config.py` lie."""
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used: its name, the value, and what is allowed."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Site(_Section):
+    """What people see and where."""
+
+    name: str = Field("DLI Labs", description="Name of the platform on every page")
+    host: str = Field("127.0.0.1", description="Address that the public proxy listens on")
+    url: str = Field("", description="Public address; empty: http://<host>:<ports.public>")
+    language: Literal["ko", "en"] = Field("ko", description="Language before a person chose one")
+    timezone: str = Field("Asia/Seoul", description="IANA zone for times on pages")
+
+
+class Ports(_Section):
+    """TCP ports on this machine; all but `public` and `hub` are on loopback."""
+
+    public: Port = Field(8000, description="The proxy: the one address people open")
+    proxy_api: Port = Field(8001, description="The proxy's control API")
+    hub: Port = Field(8081, description="JupyterHub's API, also on the labs' network gateway")
+    usage: Port = Field(8091, description="Usage service")
+    grader: Port = Field(8092, description="Grader service")
+
+
+class Usage(_Section):
+    """Budgets, leases and the meter."""
+
+    database: str = Field("", description="SQLAlchemy URL; empty: SQLite in the state folder")
+    heartbeat_seconds: int = Field(10, ge=1, le=60, description="How often a running lab is seen")
+    grant_seconds: int = Field(
+        300, ge=5, le=3600, description="GPU time reserved ahead for a running lab"
+    )
+    lab_max_minutes: int = Field(240, ge=1, le=10080, description="Longest time of one GPU lab")
+    warn_minutes: list[float] = Field(
+        [30, 10, 2], description="Minutes before a stop at which the learner is warned"
+    )
+    stop_grace_seconds: int = Field(
+        5, ge=0, le=60, description="From deadline to kill, when an orderly stop did not finish"
+    )
+    free_failure_minutes: int = Field(
+        3, ge=0, le=60, description="A lab the platform ended within this time is free"
+    )
+
+
+class Grader(_Section):
+    """Submissions and grading."""
+
+    database: str = Field("", description="SQLAlchemy URL; empty: SQLite in the state folder")
+    workers: int = Field(1, ge=1, le=64, description="Grading worker processes")
+    max_submission_mb: int = Field(20, ge=1, le=1024, description="Largest submission")
+    max_files: int = Field(200, ge=1, le=10000, description="Most files in one submission")
+    wall_seconds: int = Field(300, ge=5, le=86400, description="Longest run of one notebook")
+    memory_mb: int = Field(2048, ge=256, description="Memory of one grading container")
+    pids: int = Field(256, ge=16, description="Processes and threads in one grading container")
+    output_mb: int = Field(8, ge=1, le=64, description="Most output kept of one notebook")
+
+
+class Labs(_Section):
+    """What every lab container is allowed."""
+
+    network: str = Field("", description="Docker network; empty: <instance>-labs")
+    images: dict[str, str] = Field(
+        {"lab-cpu": "dli/lab-cpu:latest", "lab-gpu": "dli/lab-gpu:latest"},
+        description="Images that courses may name, and the Docker image of each",
+    )
+    sandbox_image: str = Field("dli/sandbox:latest", description="Image of grading containers")
+    memory_mb: int = Field(2048, ge=256, description="Memory of one lab")
+    cpus: float = Field(2.0, gt=0, description="CPUs of one lab")
+    pids: int = Field(512, ge=32, description="Processes and threads in one lab")
+    start_seconds: int = Field(120, ge=5, description="A start that takes longer has failed")
+    docker_threads: int = Field(8, ge=1, le=64, description="Docker calls at the same time")
+
+
+class Gpus(_Section):
+    """Where the GPU inventory comes from."""
+
+    simulated: str = Field(
+        "",
+        description="Only used without NVML, e.g. '2x NVIDIA H100 80GB, MIG 7'; "
+        "said on every page while in use",
+    )
+    seats: int = Field(
+        1, ge=1, le=8, description="Time-slice seats per whole GPU (1: one lab has it alone)"
+    )
+
+
+class Settings(BaseSettings):
+    """Every setting of the platform. Immutable; load it once with `load()`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="DLI_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    instance: str = Field(
+        "dli",
+        pattern=r"^[a-z0-9][a-z0-9-]{0,20}$",
+        description="Prefix and label of every container, network and volume made by this platform",
+    )
+    state_dir: Path = Field(ROOT / "var", description="Databases, submissions, logs and secrets")
+    courses_dir: Path = Field(ROOT / "courses", description="One folder per course")
+    site: Site = Site()
+    ports: Ports = Ports()
+    usage: Usage = Usage()
+    grader: Grader = Grader()
+    labs: Labs = Labs()
+    gpus: Gpus = Gpus()
+
+    @model_validator(mode="after")
+    def _absolute(self) -> Settings:
+        for key in ("state_dir", "courses_dir"):
+            if not getattr(self, key).is_absolute():
+                raise ValueError(f"{key} must be an absolute path")
+        return self
+
+    @property
+    def public_url(self) -> str:
+        """Where people sign in, without a trailing slash."""
+        return self.site.url.rstrip("/") or f"http://{self.site.host}:{self.ports.public}"
+
+    @property
+    def network(self) -> str:
+        """Name of the labs' private Docker network."""
+        return self.labs.network or f"{self.instance}-labs"
+
+    @property
+    def usage_database(self) -> str:
+        """SQLAlchemy URL of the usage service's own database."""
+        return self.usage.database or f"sqlite:///{self.state_dir}/usage.sqlite"
+
+    @property
+    def grader_database(self) -> str:
+        """SQLAlchemy URL of the grader service's own database."""
+        return self.grader.database or f"sqlite:///{self.state_dir}/grader.sqlite"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Given values first, then the environment, then the settings file."""
+        return (
+            init_settings,
+            env_settings,
+            TomlConfigSettingsSource(settings_cls, toml_file=settings_file()),
+        )
+
+
+def settings_file() -> Path:
+    """The settings file in use: ``$DLI_SETTINGS``, else ``dli.toml`` in the checkout."""
+    return Path(os.environ.get("DLI_SETTINGS") or ROOT / "dli.toml")
+
+
+def load() -> Settings:
+    """Read settings. Raises SettingsError naming each wrong key, its value and what is allowed."""
+    _refuse_unknown_environment()
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(problem) for problem in error.errors())) from None
+    except ValueError as error:  # unreadable TOML, unreadable value in the environment
+        raise SettingsError(f"{settings_file()}: {error}") from None
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Environment variables under which another process loads exactly these settings."""
+    import json
+
+    flat: dict[str, str] = {"DLI_SETTINGS": str(settings_file())}
+    for key, value in settings.model_dump(mode="json").items():
+        if isinstance(value, dict):
+            for name, item in value.items():
+                text = item if isinstance(item, str) else json.dumps(item)
+                flat[f"DLI_{key}__{name}".upper()] = text
+        else:
+            flat[f"DLI_{key}".upper()] = str(value)
+    return flat
+
+
+def _refuse_unknown_environment() -> None:
+    known = {"DLI_SETTINGS"}
+    for name, field in Settings.model_fields.items():
+        known.add(f"DLI_{name}".upper())
+        if isinstance(field.annotation, type) and issubclass(field.annotation, _Section):
+            known.update(f"DLI_{name}__{key}".upper() for key in field.annotation.model_fields)
+    prefixes = tuple(f"DLI_{name}__".upper() for name in Settings.model_fields)
+    wrong = [k for k in os.environ if k.startswith(prefixes) and k not in known]
+    if wrong:
+        raise SettingsError(
+            f"environment: unknown setting {', '.join(sorted(wrong))}; "
+            "see docs/reference/settings.md for the settings there are"
+        )
+
+
+def _explain(problem: object) -> str:
+    assert isinstance(problem, dict)
+    name = ".".join(str(part) for part in problem["loc"]) or "settings"
+    if problem["type"] == "extra_forbidden":
+        return f"{name}: unknown setting; see docs/reference/settings.md for the settings there are"
+    return f"{name} = {problem['input']!r}: {problem['msg']}"
