@@ -12,6 +12,7 @@ Layout of a course folder::
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -161,25 +162,40 @@ def load_all(courses_dir: Path, images: dict[str, str]) -> dict[str, Course]:
 
 
 def _problems(course: Course, images: dict[str, str]) -> list[str]:
-    found = []
+    return [
+        *_wrong_names(course, images),
+        *_repeated_ids(course),
+        *_missing_parts(course),
+    ]
+
+
+def _wrong_names(course: Course, images: dict[str, str]) -> Iterator[str]:
     if course.id != course.folder.name:
-        found.append(f"id = {course.id!r}: must equal the folder's name {course.folder.name!r}")
+        yield f"id = {course.id!r}: must equal the folder's name {course.folder.name!r}"
     for key in ("image", "gpu_image"):
         name = getattr(course, key)
         if name is not None and name not in images:
-            found.append(f"{key} = {name!r}: unknown image; allowed: {', '.join(sorted(images))}")
-    for kind, items in (("labs", course.labs), ("assignments", course.assignments)):
-        ids = [item.id for item in items]
-        found += [f"{kind}: id {i!r} is used twice" for i in sorted({i for i in ids if ids.count(i) > 1})]
+            yield f"{key} = {name!r}: unknown image; allowed: {', '.join(sorted(images))}"
+
+
+def _repeated_ids(course: Course) -> Iterator[str]:
+    for kind, ids in (
+        ("labs", [lab.id for lab in course.labs]),
+        ("assignments", [item.id for item in course.assignments]),
+    ):
+        for item in sorted({item for item in ids if ids.count(item) > 1}):
+            yield f"{kind}: id {item!r} is used twice; ids must differ"
+
+
+def _missing_parts(course: Course) -> Iterator[str]:
     for lab in course.labs:
         if lab.assignment is not None and course.assignment(lab.assignment) is None:
-            found.append(f"labs.{lab.id}.assignment = {lab.assignment!r}: no such assignment")
+            yield f"labs.{lab.id}.assignment = {lab.assignment!r}: no such assignment"
         elif lab.assignment is None and not course.notebooks("labs", lab.id):
-            found.append(f"labs.{lab.id}: no notebook in labs/{lab.id}/; add one or remove the lab")
+            yield f"labs.{lab.id}: no notebook in labs/{lab.id}/; add one or remove the lab"
     for item in course.assignments:
         if not course.notebooks("assignments", item.id):
-            found.append(f"assignments.{item.id}: no notebook in assignments/{item.id}/")
+            yield f"assignments.{item.id}: no notebook in assignments/{item.id}/; add one"
     for item_id in course.passing.assignments:
         if course.assignment(item_id) is None:
-            found.append(f"passing.assignments: no such assignment {item_id!r}")
-    return found
+            yield f"passing.assignments: no such assignment {item_id!r}"

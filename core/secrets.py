@@ -7,16 +7,16 @@ import secrets
 from pathlib import Path
 
 NAMES = (
-    "hub-cookie",        # signs the Hub's cookies
-    "hub-crypt",         # encrypts the Hub's auth state
-    "proxy-auth",        # Hub -> proxy
-    "usage-hub-token",   # usage service -> Hub API, and its OAuth client secret
+    "hub-cookie",  # signs the Hub's cookies
+    "hub-crypt",  # encrypts the Hub's auth state
+    "proxy-auth",  # Hub -> proxy
+    "usage-hub-token",  # usage service -> Hub API, and its OAuth client secret
     "grader-hub-token",  # grader service -> Hub API, and its OAuth client secret
-    "key-hub",           # Hub (labs room inside it) -> usage service
-    "key-agent",         # lab agent on a GPU host -> usage service
-    "key-worker",        # grading worker -> usage service
-    "key-cli",           # ./dli on this machine -> usage and grader services
-    "receipt",           # signs submission receipts
+    "key-hub",  # Hub (labs room inside it) -> usage service
+    "key-agent",  # lab agent on a GPU host -> usage service
+    "key-worker",  # grading worker -> usage service
+    "key-cli",  # ./dli on this machine -> usage and grader services
+    "receipt",  # signs submission receipts
 )
 
 
