@@ -1,0 +1,67 @@
+"""What the operating system is and what this account may do on it: root, apt, systemd."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from cli.errors import CliError
+from cli.steps import Report
+from cli.text import _
+
+
+def as_root() -> list[str] | None:
+    """Words to put before a command so that root runs it; None when this account may not."""
+    if os.geteuid() == 0:
+        return []
+    sudo = shutil.which("sudo")
+    if sudo is None:
+        return None
+    asked = subprocess.run([sudo, "-n", "true"], capture_output=True, check=False)
+    return [sudo, "-n"] if asked.returncode == 0 else None
+
+
+def systemd_runs() -> bool:
+    """True when systemd is this machine's init (sd_booted(3))."""
+    return Path("/run/systemd/system").is_dir()
+
+
+def which(name: str) -> str | None:
+    """Full path of a program, looking also where only root's PATH would."""
+    return shutil.which(name) or shutil.which(name, path="/usr/local/sbin:/usr/sbin:/sbin")
+
+
+def apt_install(packages: Sequence[str], report: Report, *, purpose: str) -> None:
+    """Install Debian packages. Raises CliError with the line to type when this account may not."""
+    words = " ".join(packages)
+    remedy = _("Install it by hand: sudo apt-get install {packages}", packages=words)
+    root = as_root()
+    if root is None or shutil.which("apt-get") is None:
+        raise CliError(_("{purpose} needs: {packages}", purpose=purpose, packages=words), remedy)
+    quiet = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-y", "-q"]
+    _follow([*quiet, "update"], report, remedy)
+    _follow([*quiet, "--no-install-recommends", "install", *packages], report, remedy)
+
+
+def _follow(command: list[str], report: Report, remedy: str) -> None:
+    """Run a command, reporting its lines; its last lines are in the error when it fails."""
+    tail: list[str] = []
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.strip():
+                tail = [*tail[-7:], line.rstrip()]
+                report(line)
+    if process.returncode:
+        what = " ".join(command)
+        raise CliError(_("Failed: {command}", command=what) + "\n" + "\n".join(tail), remedy)
