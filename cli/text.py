@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gettext
-import io
 import os
 from functools import cache
+from gettext import NullTranslations
 from pathlib import Path
 
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
+from core.i18n import translations
 
 _LOCALE = Path(__file__).parent / "locale"
 
@@ -21,15 +19,8 @@ def language() -> str:
 
 
 @cache
-def _catalogue(chosen: str) -> gettext.NullTranslations:
-    file = _LOCALE / chosen / "LC_MESSAGES" / "messages.po"
-    if not file.exists():
-        return gettext.NullTranslations()
-    compiled = io.BytesIO()
-    with file.open("rb") as source:
-        write_mo(compiled, read_po(source, locale=chosen))
-    compiled.seek(0)
-    return gettext.GNUTranslations(compiled)
+def _catalogue(chosen: str) -> NullTranslations:
+    return translations(_LOCALE, chosen)
 
 
 def _(message: str, /, **values: object) -> str:
