@@ -1,0 +1,160 @@
+"""What an agent's report does: charge, renew, warn, close what is gone, and answer with orders."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from core.ids import new_id
+from core.units import units
+from core.wire import LeaseOrder, Observation, SeenContainer, Slot
+from usage import grants, ledger
+from usage.leases import OPEN, Clock, Rules, end, held_now, see, until
+from usage.models import Cohort, LeaseRow, Notice, SlotRow
+from usage.refusals import No
+
+MISSES = 2
+"""Heartbeats without its container after which an active lease is closed. One is not enough: a
+report may have been made just before the container was."""
+
+
+def put_inventory(session: Session, host: str, slots: list[Slot]) -> None:
+    """Make `slots` the slots of `host`. Open leases keep what they hold until they end."""
+    _check_inventory(host, slots)
+    rows = {r.id: r for r in session.scalars(select(SlotRow).where(SlotRow.host == host)).all()}
+    for row in rows.values():
+        row.present = False
+    for slot in slots:
+        known = rows.get(slot.id) or session.get(SlotRow, slot.id)
+        if known is None:
+            session.add(SlotRow(**asdict(slot), present=True, drained=False))
+            continue
+        for key, value in asdict(slot).items():
+            setattr(known, key, value)
+        known.present = True
+    session.flush()
+
+
+def _check_inventory(host: str, slots: list[Slot]) -> None:
+    ids = [slot.id for slot in slots]
+    for slot in slots:
+        if slot.host != host:
+            raise No("slot_host", slot=slot.id, host=host)
+        if slot.weight <= 0 or slot.memory_mb < 0 or ids.count(slot.id) > 1:
+            raise No("slot_bad", slot=slot.id)
+
+
+def observe(
+    session: Session, host: str, report: Observation, rules: Rules, time: Clock
+) -> list[LeaseOrder]:
+    """Take one heartbeat of `host`; one order per reported container."""
+    orders = [_one(session, seen, rules, time) for seen in report.containers]
+    _close_missing(session, host, {c.lease_id for c in report.containers}, rules, time)
+    return orders
+
+
+def _one(session: Session, seen: SeenContainer, rules: Rules, time: Clock) -> LeaseOrder:
+    row = session.get(LeaseRow, seen.lease_id)
+    if row is None or row.state == "ended":
+        reason = "unknown lease" if row is None else row.end_reason
+        return LeaseOrder(seen.lease_id, 0, stop=True, reason=reason)
+    row.missing = 0
+    see(row, max(0, seen.held_ms), time)
+    if not seen.running:
+        # While it is still being started the spawner says how that ended (a failed start is free).
+        if row.state == "active":
+            end(session, row, None, _why_gone(session, row, time), False, rules, time)
+        return LeaseOrder(row.id, row.grant_ms, stop=True, reason=row.end_reason)
+    renew(session, row, rules, time)
+    warn(session, row, rules, time)
+    return LeaseOrder(row.id, row.grant_ms)
+
+
+def renew(session: Session, row: LeaseRow, rules: Rules, time: Clock) -> None:
+    """Extend the grant when it runs low and money is there; post what was used so far."""
+    if row.stop_reason:
+        return
+    if row.grant_ms - row.held_ms >= rules.window_ms // 2:
+        return
+    extra = grants.extension(*_situation(session, row, time), rules.window_ms)
+    amount = units(row.grant_ms + extra, row.weight) - row.posted - row.reserved
+    if extra > 0 and (amount <= 0 or ledger.reserve(session, row.cohort_id, row.username, amount)):
+        row.grant_ms += extra
+        row.reserved += max(0, amount)
+    ledger.charge(session, row, time.now())
+    session.flush()
+
+
+def _situation(
+    session: Session, row: LeaseRow, time: Clock, held_ms: int | None = None
+) -> tuple[grants.Running, grants.Funds]:
+    cohort = session.get_one(Cohort, row.cohort_id)
+    running = grants.Running(
+        held_ms=row.held_ms if held_ms is None else held_ms,
+        grant_ms=row.grant_ms,
+        limit_ms=row.limit_ms,
+        weight=row.weight,
+        to_end_ms=until(cohort.ends_at, time),
+    )
+    return running, ledger.funds(session, row.cohort_id, row.username)
+
+
+def forecast(session: Session, row: LeaseRow, time: Clock) -> grants.Stop:
+    """When and why this lab will stop, as far as can be told now."""
+
+    def weight(*where: object) -> int:
+        query = select(func.sum(LeaseRow.weight)).where(
+            LeaseRow.cohort_id == row.cohort_id,
+            LeaseRow.state.in_(OPEN),
+            *where,  # type: ignore[arg-type]
+        )
+        return int(session.scalar(query) or 0)
+
+    running, money = _situation(session, row, time, held_now(row, time))
+    return grants.forecast(running, money, weight(), weight(LeaseRow.username == row.username))
+
+
+def warn(session: Session, row: LeaseRow, rules: Rules, time: Clock) -> None:
+    """Write the warning that is due now, and withdraw those that no longer hold."""
+    stop = forecast(session, row, time)
+    live = session.scalars(select(Notice).where(Notice.lease_id == row.id, Notice.live)).all()
+    void = grants.warnings_void(stop.in_ms, {n.threshold_ms for n in live})
+    for notice in live:
+        notice.live = notice.threshold_ms not in void
+    given = {n.threshold_ms for n in live if n.live}
+    for threshold in grants.warnings_due(stop.in_ms, rules.warn_ms, given):
+        session.add(
+            Notice(
+                id=new_id("warning"),
+                lease_id=row.id,
+                reason=stop.reason,
+                threshold_ms=threshold,
+                left_ms=stop.in_ms,
+                live=True,
+                created_at=time.now(),
+            )
+        )
+    session.flush()
+
+
+def _why_gone(session: Session, row: LeaseRow, time: Clock) -> str:
+    """Why a container is gone: the meter's reason when its grant was over, else its own end."""
+    if row.held_ms >= row.grant_ms - 1000:
+        return str(forecast(session, row, time).reason)
+    return "lab_ended"
+
+
+def _close_missing(session: Session, host: str, seen: set[str], rules: Rules, time: Clock) -> None:
+    """Close active leases of `host` whose container is gone, at the last held time seen."""
+    rows = session.scalars(
+        select(LeaseRow).where(LeaseRow.host == host, LeaseRow.state == "active")
+    ).all()
+    for row in rows:
+        if row.id in seen:
+            continue
+        row.missing += 1
+        if row.missing >= MISSES:
+            end(session, row, None, _why_gone(session, row, time), False, rules, time)
+    session.flush()

@@ -1,0 +1,310 @@
+"""The life of a lease: reserve, activate, release. Each runs inside one write transaction.
+
+A lease is ``reserved`` from the Start button until the lab runs, then ``active``, then ``ended``.
+Only held time is charged, so a start that failed has cost nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from core import clock
+from core.ids import new_id
+from core.units import units
+from core.wire import Lease, ReserveRequest, Slot, from_json
+from usage import grants, ledger
+from usage.models import Cohort, LeaseRow, LeaseSlot, Membership, SlotRow
+from usage.placement import NoPlace, place
+from usage.refusals import No
+
+OPEN = ("reserved", "active")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The settings that decide about leases, in milliseconds."""
+
+    window_ms: int
+    """GPU time reserved ahead."""
+    lab_max_ms: int
+    free_failure_ms: int
+    start_timeout_ms: int
+    """A lease that is not active by then has failed."""
+    warn_ms: list[int]
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Where time comes from; tests put their own in."""
+
+    now: Callable[[], datetime] = clock.now
+    boot_ms: Callable[[], int] = clock.boot_ms
+    boot_id: Callable[[], str] = clock.boot_id
+
+
+def as_slot(row: SlotRow) -> Slot:
+    """The wire shape of a slot."""
+    return from_json(Slot, {k: v for k, v in vars(row).items() if not k.startswith("_")})
+
+
+def as_lease(row: LeaseRow) -> Lease:
+    """The wire shape of a lease."""
+    return Lease(
+        id=row.id,
+        username=row.username,
+        cohort=row.cohort_id,
+        course=row.course,
+        lab=row.lab,
+        state=row.state,  # type: ignore[arg-type]
+        slots=[from_json(Slot, slot) for slot in row.slots],
+        weight=row.weight,
+        grant_ms=row.grant_ms,
+        limit_ms=row.limit_ms,
+    )
+
+
+def held_now(row: LeaseRow, time: Clock) -> int:
+    """Estimated held time: last seen, plus the monotonic time since; for warnings and stops only,
+    never for a charge."""
+    if row.boot_id != time.boot_id() or row.seen_boot_ms == 0:
+        return row.held_ms
+    return row.held_ms + max(0, time.boot_ms() - row.seen_boot_ms)
+
+
+def until(moment: datetime, time: Clock) -> int:
+    """Milliseconds from now to `moment`; negative when it has passed."""
+    return int((moment - time.now()).total_seconds() * 1000)
+
+
+def get(session: Session, lease_id: str) -> LeaseRow:
+    """The lease. Raises No for an unknown id."""
+    row = session.get(LeaseRow, lease_id)
+    if row is None:
+        raise No("lease_unknown", lease=lease_id)
+    return row
+
+
+def member_of(session: Session, cohort_id: str, username: str) -> tuple[Cohort, Membership]:
+    """Cohort and place of this person. Raises No when there is none."""
+    cohort = session.get(Cohort, cohort_id)
+    if cohort is None:
+        raise No("cohort_unknown", cohort=cohort_id)
+    membership = session.get(Membership, (cohort_id, username))
+    if membership is None or membership.removed_at is not None:
+        raise No("not_enrolled", cohort=cohort.name)
+    return cohort, membership
+
+
+def reserve(session: Session, ask: ReserveRequest, rules: Rules, time: Clock) -> LeaseRow:
+    """A lease for this start; the same one again for the same spawn id. Raises No."""
+    known = session.scalar(select(LeaseRow).where(LeaseRow.spawn_id == ask.spawn_id))
+    if known is not None:
+        if known.state == "ended":
+            raise No("lease_ended", reason=known.end_reason)
+        return known
+    cohort = _may_start(session, ask, time)
+    _drop_failed_starts(session, ask, rules, time)
+    if cohort.max_gpu_labs is not None:
+        busy = _count_open(session, cohort.id)
+        if busy >= cohort.max_gpu_labs:
+            raise No("cohort_busy", cohort=cohort.name, limit=cohort.max_gpu_labs)
+    slots = _find_slots(session, ask, time)
+    return _write(session, ask, cohort, slots, rules, time)
+
+
+def _may_start(session: Session, ask: ReserveRequest, time: Clock) -> Cohort:
+    cohort, _ = member_of(session, ask.cohort, ask.username)
+    if ask.course not in cohort.courses:
+        raise No("course_not_offered", cohort=cohort.name, course=ask.course)
+    if until(cohort.starts_at, time) > 0:
+        raise No("cohort_not_started", cohort=cohort.name, at=cohort.starts_at)
+    if until(cohort.ends_at, time) <= 0:
+        raise No("cohort_ended", cohort=cohort.name, at=cohort.ends_at)
+    return cohort
+
+
+def _drop_failed_starts(session: Session, ask: ReserveRequest, rules: Rules, time: Clock) -> None:
+    """A person has one server, so a new start proves that an older one never came up."""
+    if ask.holder != "server":
+        return
+    rows = session.scalars(
+        select(LeaseRow).where(
+            LeaseRow.username == ask.username,
+            LeaseRow.state == "reserved",
+            LeaseRow.holder == "server",
+        )
+    )
+    for row in rows.all():
+        end(session, row, None, "start_abandoned", True, rules, time)
+
+
+def _count_open(session: Session, cohort_id: str) -> int:
+    query = select(func.count()).select_from(LeaseRow)
+    query = query.where(LeaseRow.cohort_id == cohort_id, LeaseRow.state.in_(OPEN))
+    return session.scalar(query) or 0
+
+
+def _find_slots(session: Session, ask: ReserveRequest, time: Clock) -> list[Slot]:
+    rows = session.scalars(select(SlotRow).where(SlotRow.present)).all()
+    held = session.scalars(
+        select(SlotRow).join(LeaseSlot, LeaseSlot.slot_id == SlotRow.id).where(LeaseSlot.open)
+    ).all()
+    drained = frozenset(row.id for row in rows if row.drained)
+    found = place([as_slot(r) for r in rows], [as_slot(r) for r in held], ask.need, drained)
+    if isinstance(found, NoPlace):
+        raise No(f"gpu_{found.code}", wait_seconds=_expected_wait(session, time))
+    return found
+
+
+def _expected_wait(session: Session, time: Clock) -> int:
+    """Seconds until the first open lease must end at the latest."""
+    rows = session.scalars(select(LeaseRow).where(LeaseRow.state.in_(OPEN))).all()
+    return min((max(0, r.limit_ms - held_now(r, time)) // 1000 for r in rows), default=0)
+
+
+def _write(
+    session: Session,
+    ask: ReserveRequest,
+    cohort: Cohort,
+    slots: list[Slot],
+    rules: Rules,
+    time: Clock,
+) -> LeaseRow:
+    weight = sum(slot.weight for slot in slots)
+    limit_ms = min(cohort.lab_max_ms or rules.lab_max_ms, until(cohort.ends_at, time))
+    money = ledger.funds(session, cohort.id, ask.username)
+    grant_ms = grants.first_grant(weight, limit_ms, money, rules.window_ms)
+    amount = units(grant_ms, weight)
+    if grant_ms == 0 or not ledger.reserve(session, cohort.id, ask.username, amount):
+        raise _no_money(cohort, money, limit_ms)
+    row = LeaseRow(
+        id=new_id("lease"),
+        spawn_id=ask.spawn_id,
+        username=ask.username,
+        cohort_id=cohort.id,
+        course=ask.course,
+        lab=ask.lab,
+        holder=ask.holder,
+        language=ask.language,
+        state="reserved",
+        host=slots[0].host,
+        slots=[asdict(slot) for slot in slots],
+        weight=weight,
+        grant_ms=grant_ms,
+        limit_ms=limit_ms,
+        held_ms=0,
+        posted=0,
+        reserved=amount,
+        overrun=0,
+        sequence=0,
+        container_id="",
+        boot_id=time.boot_id(),
+        created_boot_ms=time.boot_ms(),
+        seen_boot_ms=0,
+        missing=0,
+        created_at=time.now(),
+        end_reason="",
+        stop_reason="",
+    )
+    session.add(row)
+    session.flush()
+    session.add_all(LeaseSlot(lease_id=row.id, slot_id=slot.id, open=True) for slot in slots)
+    session.flush()
+    return row
+
+
+def _no_money(cohort: Cohort, money: grants.Funds, limit_ms: int) -> No:
+    if limit_ms < grants.MIN_START_MS:
+        return No("cohort_ended", cohort=cohort.name, at=cohort.ends_at)
+    if money.learner is not None and money.learner < money.pool:
+        return No("learner_cap_used", cohort=cohort.name, left=max(0, money.learner))
+    return No("budget_used", cohort=cohort.name, left=max(0, money.pool))
+
+
+def activate(session: Session, lease_id: str, container_id: str, time: Clock) -> LeaseRow:
+    """The lab runs; again is harmless. Raises No when the lease has ended."""
+    row = get(session, lease_id)
+    if row.state == "ended":
+        raise No("lease_ended", reason=row.end_reason)
+    if row.state == "reserved":
+        row.state = "active"
+        row.activated_at = time.now()
+        row.missing = 0
+        if row.seen_boot_ms == 0:
+            see(row, row.held_ms, time)
+    row.container_id = container_id or row.container_id
+    session.flush()
+    return row
+
+
+def see(row: LeaseRow, held_ms: int, time: Clock) -> None:
+    """Note a held time that was seen. A smaller one than before is a late report: ignored."""
+    if held_ms >= row.held_ms:
+        row.held_ms = held_ms
+        row.boot_id, row.seen_boot_ms = time.boot_id(), time.boot_ms()
+
+
+def release(
+    session: Session,
+    lease_id: str,
+    held_ms: int | None,
+    reason: str,
+    platform_fault: bool,
+    rules: Rules,
+    time: Clock,
+) -> None:
+    """End the lease. Again is harmless. Raises No for an unknown lease or a negative time."""
+    if held_ms is not None and held_ms < 0:
+        raise No("held_negative", held_ms=held_ms)
+    row = get(session, lease_id)
+    if row.state != "ended":
+        end(session, row, held_ms, reason, platform_fault, rules, time)
+
+
+def end(
+    session: Session,
+    row: LeaseRow,
+    held_ms: int | None,
+    reason: str,
+    platform_fault: bool,
+    rules: Rules,
+    time: Clock,
+) -> None:
+    """Settle the lease to `held_ms` (None: as last seen), free its slots and its reservation.
+
+    What the platform broke within its first minutes is free: uncharged, or charged and refunded.
+    """
+    now = time.now()
+    if held_ms is not None and held_ms > row.held_ms:
+        row.held_ms = held_ms
+    free = platform_fault and row.held_ms <= rules.free_failure_ms
+    if not free:
+        ledger.charge(session, row, now)
+    elif (charged := ledger.lease_charged(session, row)) > 0:
+        key = f"refund:{row.id}:platform"
+        ledger.refund(session, row, charged, "meter", f"platform fault: {reason}", key, now)
+    ledger.give_back(session, row)
+    session.execute(update(LeaseSlot).where(LeaseSlot.lease_id == row.id).values(open=False))
+    row.state = "ended"
+    row.ended_at = now
+    row.end_reason = (row.stop_reason or reason)[:1000]
+    session.flush()
+
+
+def drop_overdue_starts(session: Session, rules: Rules, time: Clock) -> list[str]:
+    """Free leases whose lab did not come up in time; their ids."""
+    rows = session.scalars(select(LeaseRow).where(LeaseRow.state == "reserved")).all()
+    overdue = [
+        row
+        for row in rows
+        if row.boot_id != time.boot_id()  # this machine restarted, and with it the start
+        or time.boot_ms() - row.created_boot_ms > rules.start_timeout_ms
+    ]
+    for row in overdue:
+        end(session, row, None, "start_timeout", True, rules, time)
+    return [row.id for row in overdue]

@@ -1,0 +1,1 @@
+"""Alembic migrations of the usage database; `usage.database.Database.migrate` runs them."""

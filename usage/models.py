@@ -1,0 +1,278 @@
+"""The usage service's tables. Amounts are core.units units, held times milliseconds.
+
+Three facts the database itself holds, whatever the code does: a spawn id has one lease, a slot has
+one open lease, and an entry of the ledger is never changed or deleted (triggers in the migration).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+Big = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows only in INTEGER columns
+Name = String(255)
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """A moment, always with its zone, kept as UTC on every database."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse a moment without a zone: it would mean another time on another machine."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        """The moment in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Declarative base; `type_annotation_map` keeps the columns short."""
+
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it from the class
+        datetime: UtcTime,
+        int: Big,
+        str: Name,
+        dict[str, Any]: JSON,
+        list[str]: JSON,
+        list[dict[str, Any]]: JSON,
+    }
+
+
+class Cohort(Base):
+    """A group of learners with a pooled budget and a time window."""
+
+    __tablename__ = "cohorts"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    organisation: Mapped[str]
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    timezone: Mapped[str]
+    courses: Mapped[list[str]]
+    lab_max_ms: Mapped[int | None]
+    learner_cap: Mapped[int | None]
+    max_gpu_labs: Mapped[int | None]
+    allowance: Mapped[int]
+    """Units that instructors may still grant by themselves."""
+    created_at: Mapped[datetime]
+
+
+class Person(Base):
+    """Who a username is, as far as a roster or a sign-up said."""
+
+    __tablename__ = "people"
+    username: Mapped[str] = mapped_column(primary_key=True)
+    email: Mapped[str]
+    name: Mapped[str]
+
+
+class Membership(Base):
+    """One person's place in one cohort. Removal keeps the row, so that history stays readable."""
+
+    __tablename__ = "enrolments"
+    cohort_id: Mapped[str] = mapped_column(ForeignKey("cohorts.id"), primary_key=True)
+    username: Mapped[str] = mapped_column(primary_key=True, index=True)
+    role: Mapped[str]
+    code: Mapped[str | None]
+    created_at: Mapped[datetime]
+    removed_at: Mapped[datetime | None]
+
+
+class Code(Base):
+    """An event code: whoever has it may sign up into its cohort, while seats last."""
+
+    __tablename__ = "codes"
+    code: Mapped[str] = mapped_column(primary_key=True)
+    cohort_id: Mapped[str] = mapped_column(ForeignKey("cohorts.id"), index=True)
+    role: Mapped[str]
+    seats: Mapped[int]
+    used: Mapped[int]
+    expires_at: Mapped[datetime | None]
+    """None: with the cohort."""
+    created_at: Mapped[datetime]
+    __table_args__ = (CheckConstraint("used <= seats", name="codes_seats"),)
+
+
+class Account(Base):
+    """What may be spent and what is: the pool (username '') or one learner's share of it.
+
+    cap None: this account only counts. Guarded updates keep settled + reserved <= cap; what a lab
+    used beyond its grant is in `settled` and, to be seen, in `overrun`.
+    """
+
+    __tablename__ = "accounts"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    cohort_id: Mapped[str] = mapped_column(ForeignKey("cohorts.id"))
+    username: Mapped[str]
+    cap: Mapped[int | None]
+    settled: Mapped[int]
+    reserved: Mapped[int]
+    overrun: Mapped[int]
+    __table_args__ = (
+        UniqueConstraint("cohort_id", "username"),
+        CheckConstraint("reserved >= 0 AND overrun >= 0", name="accounts_signs"),
+    )
+
+
+class Entry(Base):
+    """One line of the append-only ledger. The pool's balance is the sum of `amount`."""
+
+    __tablename__ = "entries"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    cohort_id: Mapped[str] = mapped_column(ForeignKey("cohorts.id"), index=True)
+    kind: Mapped[str]
+    """grant, top-up, correction, refund (may be > 0) or charge (< 0)."""
+    amount: Mapped[int]
+    overrun: Mapped[int]
+    """The part of a charge that lay beyond the lease's grant."""
+    actor: Mapped[str]
+    reason: Mapped[str] = mapped_column(String(1000))
+    lease_id: Mapped[str | None] = mapped_column(index=True)
+    username: Mapped[str]
+    """Whose lab; empty for the pool's own entries."""
+    key: Mapped[str] = mapped_column(unique=True)
+    """Names the entry: the same key is booked once."""
+
+
+class SlotRow(Base):
+    """A slot some host reported. `present` false: no longer there, kept for history."""
+
+    __tablename__ = "slots"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    host: Mapped[str] = mapped_column(index=True)
+    device: Mapped[str]
+    gpu: Mapped[str]
+    kind: Mapped[str]
+    model: Mapped[str]
+    memory_mb: Mapped[int]
+    weight: Mapped[int]
+    profile: Mapped[str]
+    healthy: Mapped[bool]
+    simulated: Mapped[bool]
+    present: Mapped[bool]
+    drained: Mapped[bool]
+    """An admin keeps new labs off it."""
+
+
+class LeaseRow(Base):
+    """The right to hold slots until `grant_ms` of held time."""
+
+    __tablename__ = "leases"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    spawn_id: Mapped[str] = mapped_column(unique=True)
+    username: Mapped[str] = mapped_column(index=True)
+    cohort_id: Mapped[str] = mapped_column(ForeignKey("cohorts.id"), index=True)
+    course: Mapped[str]
+    lab: Mapped[str]
+    holder: Mapped[str]
+    language: Mapped[str]
+    state: Mapped[str] = mapped_column(index=True)
+    host: Mapped[str] = mapped_column(index=True)
+    slots: Mapped[list[dict[str, Any]]]
+    """The slots as they were when leased."""
+    weight: Mapped[int]
+    grant_ms: Mapped[int]
+    limit_ms: Mapped[int]
+    held_ms: Mapped[int]
+    """Last seen held time; never goes back."""
+    posted: Mapped[int]
+    """Units already in the ledger for this lease."""
+    reserved: Mapped[int]
+    """Units set aside for it in the accounts; 0 once ended."""
+    overrun: Mapped[int]
+    sequence: Mapped[int]
+    """Charges posted; makes each one's key."""
+    container_id: Mapped[str]
+    boot_id: Mapped[str]
+    """Boot of the service's machine that `created_boot_ms` and `seen_boot_ms` belong to."""
+    created_boot_ms: Mapped[int]
+    seen_boot_ms: Mapped[int]
+    missing: Mapped[int]
+    """Heartbeats of its host in a row that did not show it."""
+    created_at: Mapped[datetime]
+    activated_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    end_reason: Mapped[str] = mapped_column(String(1000))
+    stop_reason: Mapped[str]
+    """Why the meter asked for its stop; empty while it may run."""
+
+
+class LeaseSlot(Base):
+    """Which slot a lease holds or held. The partial index is the last word on double leases."""
+
+    __tablename__ = "lease_slots"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    lease_id: Mapped[str] = mapped_column(ForeignKey("leases.id"), index=True)
+    slot_id: Mapped[str] = mapped_column(ForeignKey("slots.id"))
+    open: Mapped[bool]
+    __table_args__ = (
+        Index(
+            "one_open_lease_per_slot",
+            "slot_id",
+            unique=True,
+            sqlite_where=text("open"),
+            postgresql_where=text("open"),
+        ),
+    )
+
+
+class Notice(Base):
+    """A warning that a lab will stop. `live` false: the stop moved away again."""
+
+    __tablename__ = "warnings"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    lease_id: Mapped[str] = mapped_column(ForeignKey("leases.id"), index=True)
+    reason: Mapped[str]
+    threshold_ms: Mapped[int]
+    left_ms: Mapped[int]
+    """Estimated time left when the warning was made."""
+    live: Mapped[bool]
+    created_at: Mapped[datetime]
+    delivered_at: Mapped[datetime | None]
+    """First handed to the lab or to a page."""
+    seen_at: Mapped[datetime | None]
+    """The person closed it."""
+
+
+class Request(Base):
+    """A learner asks for more GPU time; an instructor or admin decides."""
+
+    __tablename__ = "requests"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    cohort_id: Mapped[str] = mapped_column(ForeignKey("cohorts.id"), index=True)
+    username: Mapped[str]
+    lease_id: Mapped[str | None]
+    minutes: Mapped[int]
+    note: Mapped[str] = mapped_column(String(1000))
+    state: Mapped[str]
+    """open, granted or declined."""
+    created_at: Mapped[datetime]
+    decided_at: Mapped[datetime | None]
+    decided_by: Mapped[str]
