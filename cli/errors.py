@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+
+from cli.text import _
+
 
 class CliError(Exception):
     """What went wrong, and (`remedy`) what the person can do about it."""
@@ -9,3 +13,34 @@ class CliError(Exception):
     def __init__(self, message: str, remedy: str = "") -> None:
         super().__init__(message)
         self.remedy = remedy
+
+
+def explain(error: BaseException) -> CliError | None:
+    """`error` as a sentence with a remedy; None for one that only a traceback can explain."""
+    import docker.errors
+
+    from cli.images import ImageError
+    from core.course import CourseError
+    from core.settings import SettingsError
+    from labs.inventory import InventoryError
+    from labs.network import NetworkError
+    from web.assets import AssetError
+
+    if isinstance(error, CliError):
+        return error
+    told = (SettingsError, CourseError, ImageError, AssetError, NetworkError, InventoryError)
+    if isinstance(error, told):
+        return _with_remedy(str(error))
+    if isinstance(error, docker.errors.APIError):
+        return _with_remedy(f"Docker: {error.explanation or error}")
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return _with_remedy(str(error))
+    return None
+
+
+def _with_remedy(message: str) -> CliError:
+    if "no space left on device" in message.lower():
+        return CliError(
+            message, _("The disk is full. See: df -h; docker system df; free some and try again")
+        )
+    return CliError(message)

@@ -58,7 +58,8 @@ def main() -> None:
 
     settings = load()
     hub = hub_url(settings)
-    program = assets.node_modules(settings) / "configurable-http-proxy/bin/configurable-http-proxy"
+    modules = assets.node_folder(settings.state_dir) / "node_modules"
+    program = modules / "configurable-http-proxy" / "bin" / "configurable-http-proxy"
     words = arguments(settings, hub, program)
     env = os.environ | {
         "CONFIGPROXY_AUTH_TOKEN": secrets.load(settings.state_dir, "proxy-auth"),

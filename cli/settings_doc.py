@@ -103,7 +103,11 @@ def _limits(field: FieldInfo) -> str:
     words = {"ge": "at least", "gt": "more than", "le": "at most"}
     parts = []
     for item in metadata:
-        parts += [f"{text} {v:g}" for n, text in words.items() if (v := getattr(item, n, None)) is not None]
+        parts += [
+            f"{text} {v:g}"
+            for n, text in words.items()
+            if (v := getattr(item, n, None)) is not None
+        ]
         if pattern := getattr(item, "pattern", None):
             parts.append(f"like `{pattern}`")
     return ", ".join(parts)
@@ -140,10 +144,16 @@ def reference() -> str:
             heading = f"`[{section}]`" if section else "At the top of the file"
             doc = (_section(Settings.model_fields[section]) or BaseModel).__doc__ if section else ""
             parts.append(f"\n## {heading}\n\n" + (f"{(doc or '').strip()}\n\n" if doc else ""))
-            parts.append("| setting | default | value | meaning | environment |\n|---|---|---|---|---|\n")
+            parts.append(
+                "| setting | default | value | meaning | environment |\n|---|---|---|---|---|\n"
+            )
         value = f"{row.kind}: {row.allowed}" if row.allowed else row.kind
         cells = (
-            f"`{row.key}`", f"`{_toml(row.default)}`", value, row.description, f"`{row.environment}`"
+            f"`{row.key}`",
+            f"`{_toml(row.default)}`",
+            value,
+            row.description,
+            f"`{row.environment}`",
         )
         parts.append("| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |\n")
     return "".join(parts)

@@ -112,11 +112,13 @@ class Supervised:
         said = said or self.log_tail(self.folder / "supervisord.log")
         raise CliError(_("The supervisor did not start:") + f"\n{said}")
 
-    def restart(self, name: str) -> None:
-        """Stop and start one process."""
-        api = self._api()
-        api.stopProcess(name, True)
-        api.startProcess(name, True)
+    def stop_process(self, name: str) -> None:
+        """Stop one process; it stays stopped."""
+        self._api().stopProcess(name, True)
+
+    def start_process(self, name: str) -> None:
+        """Start one stopped process."""
+        self._api().startProcess(name, True)
 
     def stop(self) -> None:
         """Stop every process and the supervisord itself; returns when it is gone."""
@@ -131,7 +133,11 @@ class Supervised:
                 return
             time.sleep(0.1)
         raise CliError(
-            _("The supervisor (process {pid}) did not stop in {seconds} s", pid=pid, seconds=_STOP_S)
+            _(
+                "The supervisor (process {pid}) did not stop in {seconds} s",
+                pid=pid,
+                seconds=_STOP_S,
+            )
         )
 
     def _pid(self) -> int:

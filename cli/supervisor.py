@@ -6,6 +6,7 @@ ExecStart); everything it needs to know lies in that folder.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shlex
@@ -21,6 +22,9 @@ from cli.text import _
 from core.settings import ROOT, Settings, environment
 
 UNIT_TEMPLATE = ROOT / "deploy" / "dli-labs.service"
+
+ROOMS = ("core", "hub", "labs", "usage", "grader", "web")
+_CODE = (".py", ".html", ".po", ".js", ".css", ".json")
 
 
 @dataclass(frozen=True)
@@ -44,9 +48,7 @@ def programs(settings: Settings, gpu_host: bool = True) -> list[Program]:
         Program("proxy", ["-m", "cli.proxy"], 10),
         Program("usage", ["-m", "usage"], 20),
         Program("grader", ["-m", "grader"], 30),
-        Program(
-            "hub", ["-m", "jupyterhub", "-f", str(ROOT / "jupyterhub_config.py")], 40, 20
-        ),
+        Program("hub", ["-m", "jupyterhub", "-f", str(ROOT / "jupyterhub_config.py")], 40, 20),
         *agent,
         *workers,
     ]
@@ -90,6 +92,7 @@ def write(settings: Settings) -> bool:
     (settings.state_dir / "logs").mkdir(exist_ok=True, mode=0o700)
     files = {
         folder / "supervisord.conf": config(settings),
+        folder / "code": code_version(),
         folder / "environment.json": json.dumps(process_environment(settings), indent=1),
     }
     changed = [f for f, text in files.items() if not f.exists() or f.read_text() != text]
@@ -97,6 +100,17 @@ def write(settings: Settings) -> bool:
         file.write_text(files[file])
         file.chmod(0o600)
     return bool(changed)
+
+
+def code_version() -> str:
+    """A hash that changes with our code, so that `./dli up` after an update restarts it."""
+    total = hashlib.sha256()
+    for room in ROOMS:
+        for file in sorted((ROOT / room).rglob("*")):
+            if file.suffix in _CODE and "__pycache__" not in file.parts:
+                total.update(f"{file}\0".encode() + file.read_bytes())
+    total.update((ROOT / "jupyterhub_config.py").read_bytes())
+    return total.hexdigest()
 
 
 def start(settings: Settings, unit: bool = False) -> None:
@@ -183,7 +197,8 @@ def main() -> None:
     command = [sys.executable, "-m", "supervisor.supervisord", "-n"]
     os.chdir(folder)
     os.execve(  # noqa: S606
-        sys.executable, [*command, "-c", str(folder / "supervisord.conf")],
+        sys.executable,
+        [*command, "-c", str(folder / "supervisord.conf")],
         _clean_environment() | stored,
     )
 

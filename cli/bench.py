@@ -1,0 +1,55 @@
+"""`./dli bench NAME`: run `benchmarks/<name>.py`, print its table, then one line of JSON.
+
+A benchmark is a module with ``main(say: Callable[[str], None]) -> Result``-like function: it gets a
+function for lines of progress and returns ``(rows, figures)``: rows (dicts with the same keys) for
+the table, and the figures of the last line.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cli.errors import CliError
+from cli.steps import Steps
+from cli.text import _
+from core.settings import ROOT
+
+FOLDER = ROOT / "benchmarks"
+
+
+def names() -> list[str]:
+    """The benchmarks there are."""
+    return sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
+
+
+def table(rows: list[dict[str, Any]]) -> Table:
+    """Rows as a table; the first row's keys are the columns."""
+    shown = Table(*(str(key) for key in (rows[0] if rows else {})))
+    for row in rows:
+        shown.add_row(*(f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()))
+    return shown
+
+
+def bench(
+    name: Annotated[str, typer.Argument(help=_("Name of a file in benchmarks/"))],
+) -> None:
+    """Run one benchmark."""
+    if name not in names():
+        known = ", ".join(names()) or _("none yet")
+        raise CliError(_("No benchmark {name!r}; there are: {known}", name=name, known=known))
+    # Progress goes to standard error: the last line of standard output is the JSON.
+    with Steps(Console(stderr=True)).step(_("Benchmark {name}", name=name)) as step:
+        rows, figures = importlib.import_module(f"benchmarks.{name}").main(step.detail)
+    Console().print(table(rows))
+    print(json.dumps(figures))
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(help=_("Measure, and print a table and one line of JSON."))(bench)
