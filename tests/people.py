@@ -1,4 +1,4 @@
-"""A person at a browser, without the browser: cookies, forms with their hidden fields, redirects."""
+"""A person at a browser, without the browser: cookies, forms with hidden fields, redirects."""
 
 from __future__ import annotations
 
