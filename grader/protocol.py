@@ -1,0 +1,155 @@
+"""What a grading container is asked and what it may answer.
+
+Everything that comes back was in reach of a learner's code: it is size-capped, parsed as JSON and
+checked against these shapes. Sources and metadata are never taken from it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+MIME_TYPES = {
+    "text/plain",
+    "text/html",
+    "text/markdown",
+    "text/latex",
+    "image/png",
+    "image/jpeg",
+    "image/gif",
+    "image/svg+xml",
+}
+"""Kinds of output that are kept: those a page shows without running a script."""
+
+Text = Annotated[str, Field(max_length=64_000_000)]
+
+
+class SandboxError(Exception):
+    """The sandbox itself failed: worth another try. Not the learner's doing."""
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class Cell(_Message):
+    """One code cell to run: its place in the notebook, and the source that the learner may see."""
+
+    index: int
+    source: str
+    test: str | None = None
+    """Full source of a test cell, hidden tests included; sent only after the cells ran."""
+
+
+class Stream(_Message):
+    output_type: Literal["stream"]
+    name: Literal["stdout", "stderr"]
+    text: Text
+
+
+class Error(_Message):
+    output_type: Literal["error"]
+    ename: str = Field(max_length=1000)
+    evalue: str = Field(max_length=100_000)
+    traceback: list[Text] = Field(max_length=2000)
+
+
+class _Data(_Message):
+    data: dict[str, Any]
+
+    @field_validator("data")
+    @classmethod
+    def _known(cls, data: dict[str, Any]) -> dict[str, str]:
+        return {k: v for k, v in data.items() if k in MIME_TYPES and isinstance(v, str)}
+
+
+class Display(_Data):
+    output_type: Literal["display_data"]
+
+
+class Result(_Data):
+    output_type: Literal["execute_result"]
+    execution_count: int
+
+
+Output = Annotated[Stream | Error | Display | Result, Field(discriminator="output_type")]
+
+
+class RanCell(_Message):
+    """What one cell printed and showed."""
+
+    index: int
+    count: int | None = None
+    outputs: list[Output] = Field(max_length=20_000)
+
+
+class Ran(_Message):
+    """How the cells went. `reason` is empty when all of them ran."""
+
+    op: Literal["cells"]
+    cells: list[RanCell] = Field(max_length=10_000)
+    reason: Literal["", "end", "time", "too much", "nonsense"]
+
+
+class Test(_Message):
+    """How one test cell ended."""
+
+    index: int
+    outcome: Literal["pass", "fail", "time", "crash", "not-reached", "forged", "broken-test"]
+    value: str | None = Field(None, max_length=400)
+    """repr of the test's last expression: partial credit when it is a number."""
+    error: str = Field("", max_length=1000)
+    """For instructors only: it may quote a hidden test."""
+    stderr: bool = False
+    canary: bool = True
+    changed: list[Annotated[str, Field(max_length=300)]] = Field(default=[], max_length=50)
+
+
+class Tested(_Message):
+    op: Literal["tests"]
+    tests: list[Test] = Field(max_length=10_000)
+
+
+class Outcome(BaseModel):
+    """One notebook, run."""
+
+    cells: dict[int, RanCell]
+    tests: dict[int, Test]
+    reason: str = ""
+
+
+def ran(message: dict[str, Any]) -> Ran:
+    """The container's first answer, checked. Raises SandboxError."""
+    try:
+        return Ran.model_validate(_bounded(message))
+    except ValidationError as error:
+        raise SandboxError(_short(error)) from None
+
+
+def tested(message: dict[str, Any]) -> Tested:
+    """The container's second answer, checked. Raises SandboxError."""
+    try:
+        return Tested.model_validate(message)
+    except ValidationError as error:
+        raise SandboxError(_short(error)) from None
+
+
+def _bounded(message: dict[str, Any]) -> dict[str, Any]:
+    """Cells that do not have the right shape are dropped one by one: the others still count."""
+    cells = message.get("cells")
+    if not isinstance(cells, list):
+        return message
+    good = []
+    for cell in cells:
+        try:
+            RanCell.model_validate(cell)
+        except ValidationError:
+            continue
+        good.append(cell)
+    return {**message, "cells": good}
+
+
+def _short(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"answer of a wrong shape: {'.'.join(map(str, first['loc']))}: {first['msg']}"
