@@ -1,0 +1,1 @@
+"""JupyterHub's wiring: settings in, traits out. One function per concern."""

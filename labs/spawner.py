@@ -1,0 +1,381 @@
+"""DockerSpawner that asks the usage service before a GPU lab starts and tells it how it ended.
+
+Lives inside the Hub. A start reserves GPU time, makes the container that `labs.containers` planned,
+activates the lease and waits for the server; whatever fails on the way is undone: no container and
+no lease stay behind, and nothing is charged. What is needed to go on after a Hub restart is in the
+spawner's state, written before the container starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import logging
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import requests
+from docker.errors import APIError, DockerException, NotFound
+from dockerspawner import DockerSpawner
+from jupyterhub.spawner import SpawnException
+from jupyterhub.utils import url_path_join
+from traitlets import Any as AnyTrait
+from traitlets import Unicode, default
+
+from core.clock import boot_ms
+from core.course import Course
+from core.ids import new_id
+from core.log import event
+from core.settings import Settings
+from core.wire import GpuNeed, Lease, ReserveRequest
+from labs import containers, problems, readiness
+from labs.held import held_ms
+from labs.order import Order, OrderError, language_of, read
+from labs.text import N_, say
+from usage.client import Refused, UsageClient, UsageUnavailable
+
+log = logging.getLogger("labs.spawner")
+
+DOCKER_ERRORS = (DockerException, requests.RequestException)
+_STOP_WAIT_S = 5
+_ACTIVATE_TRIES = 3
+_PROGRESS_PAUSE_S = 0.2
+
+NOT_YOURS = N_(
+    "You are not in a cohort that offers the course {course}. "
+    "Ask your instructor for an event code."
+)
+
+
+class LabSpawner(DockerSpawner):  # type: ignore[misc] # no type information is published
+    """One container per person: their lab, with or without leased GPUs."""
+
+    settings: Settings = AnyTrait(help="The platform's settings").tag(config=True)
+    usage: UsageClient = AnyTrait(help="The usage service's client").tag(config=True)
+    gateway = Unicode(help="This machine's address on the labs' network").tag(config=True)
+
+    use_internal_ip = True
+    remove = True
+    pull_policy = "skip"
+    port = containers.PORT
+
+    lease_id = ""
+    _starting = False
+    _language = "en"
+    _stages: list[dict[str, Any]]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.network_name = self.settings.network
+        self._stages = []
+
+    @property
+    def executor(self) -> ThreadPoolExecutor:
+        """Threads that talk to Docker, shared by all labs."""
+        cls = type(self)
+        if cls._executor is None:
+            cls._executor = ThreadPoolExecutor(self.settings.labs.docker_threads, "docker")
+        executor: ThreadPoolExecutor = cls._executor
+        return executor
+
+    @default("object_name")  # type: ignore[untyped-decorator]
+    def _object_name_default(self) -> str:
+        return containers.name_of(self.settings, self.user.name)
+
+    # -- state over a Hub restart ------------------------------------------------------------------
+
+    def get_state(self) -> dict[str, Any]:
+        """JupyterHub's state and the lease."""
+        state: dict[str, Any] = super().get_state()
+        if self.lease_id:
+            state["lease_id"] = self.lease_id
+        return state
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Read what `get_state` wrote, perhaps by an earlier Hub."""
+        super().load_state(state)
+        self.lease_id = state.get("lease_id", "")
+
+    def clear_state(self) -> None:
+        """Forget the lab that ended."""
+        super().clear_state()
+        self.lease_id = ""
+        self.object_id = ""
+
+    def _save_state(self) -> None:
+        """Write the state now: a Hub killed during a start must find the container again."""
+        self.orm_spawner.state = self.get_state()
+        self.db.commit()
+
+    # -- start -------------------------------------------------------------------------------------
+
+    async def start(self) -> tuple[str, int]:
+        """Start the lab in `user_options`; its address once it answers. Raises SpawnException."""
+        self._language = language_of(self.user_options, self.settings)
+        self._stages = []
+        self._starting = True
+        try:
+            order = read(self.user_options, self.settings)
+            async with asyncio.timeout(self.settings.labs.start_seconds):
+                return await self._start(order)
+        except BaseException as error:  # also a cancelled start must leave nothing behind
+            await self._undo()
+            raise self._refusal(error) from error
+        finally:
+            self._starting = False
+
+    async def _start(self, order: Order) -> tuple[str, int]:
+        await self._clear_leftover()
+        self._stage(10, N_("Looking for a place for your lab"))
+        lease = await self._reserve(order) if order.gpu else None
+        if lease is None:
+            await self._check_enrolment(order)
+        self._stage(30, N_("Making your lab"))
+        await self._create(order, lease)
+        self._save_state()
+        await self.docker("start", self.object_id)
+        self._stage(60, N_("Starting JupyterLab"))
+        address: tuple[str, int] = await self.get_ip_and_port()
+        url = url_path_join(f"http://{address[0]}:{address[1]}", self.server.base_url, "api")
+        if lease:
+            await self._activate(lease)
+        await readiness.wait(url, self._alive)
+        self._stage(95, N_("Your lab is ready"))
+        event(
+            log,
+            "lab started",
+            person=self.user.name,
+            lease=self.lease_id,
+            course=order.course.id,
+            lab=order.lab.id,
+            container=self.object_id[:12],
+        )
+        return address
+
+    async def _reserve(self, order: Order) -> Lease:
+        need = order.lab.gpu
+        request = ReserveRequest(
+            spawn_id=new_id("spawn"),
+            username=self.user.name,
+            cohort=order.cohort,
+            course=order.course.id,
+            lab=order.lab.id,
+            need=GpuNeed(need.isolation, need.memory_mb, need.count),
+            language=order.language,
+        )
+        try:
+            lease = await asyncio.to_thread(self.usage.reserve, request)
+        except UsageUnavailable as error:
+            raise self._sentence(problems.no_usage(order.language, order.lab)) from error
+        self.lease_id = lease.id
+        return lease
+
+    async def _activate(self, lease: Lease) -> None:
+        for attempt in range(1, _ACTIVATE_TRIES + 1):
+            try:
+                await asyncio.to_thread(self.usage.activate, lease.id, self.object_id)
+                return
+            except UsageUnavailable:
+                if attempt == _ACTIVATE_TRIES:
+                    raise
+                await asyncio.sleep(0.5)
+
+    async def _check_enrolment(self, order: Order) -> None:
+        """Without a GPU the lab starts even when the usage service cannot say who is enrolled."""
+        if self.user.admin:
+            return
+        try:
+            enrolments = await asyncio.to_thread(self.usage.enrolments, self.user.name)
+        except UsageUnavailable as error:
+            event(log, "enrolment not checked", person=self.user.name, error=str(error))
+            return
+        course: Course = order.course
+        if not any(e.open and course.id in e.courses for e in enrolments):
+            title = course.title.in_(order.language)
+            raise OrderError(say(NOT_YOURS, order.language, course=title))
+
+    async def _create(self, order: Order, lease: Lease | None) -> None:
+        plan = containers.plan(
+            lease,
+            order.course,
+            order.lab,
+            self.user.name,
+            order.language,
+            self.gateway,
+            self.settings,
+        )
+        self.image = plan.image
+        self.object_name = plan.name
+        inside = (await self.docker("inspect_image", plan.image))["Config"]
+        command = (inside.get("Entrypoint") or []) + (inside.get("Cmd") or [])
+        await self.docker("create_volume", plan.volume, labels=plan.volume_labels)
+        made = await self.docker(
+            "create_container",
+            image=plan.image,
+            name=plan.name,
+            entrypoint=plan.entrypoint,
+            command=command + self.get_args(),
+            environment={**self.get_env(), **plan.environment},
+            user=plan.user,
+            working_dir=plan.working_dir,
+            labels=plan.labels,
+            host_config=self.client.create_host_config(**plan.host_config),
+        )
+        self.object_id = made["Id"]
+
+    async def _clear_leftover(self) -> None:
+        """Remove a container of this person that an earlier Hub could not; end its lease."""
+        name = containers.name_of(self.settings, self.user.name)
+        try:
+            found = await self.docker("inspect_container", name)
+        except NotFound:
+            return
+        lease_id = (found["Config"]["Labels"] or {}).get("dli.lease", "")
+        await self._remove(found["Id"])
+        if lease_id:
+            await self._release(lease_id, None, "leftover", platform_fault=True)
+
+    async def get_url(self) -> str:
+        """Where the lab is, asked of Docker: a Hub killed during a start did not write it down."""
+        try:
+            ip, port = await self.get_ip_and_port()
+        except DOCKER_ERRORS:
+            return str(self.server.url)
+        return str(url_path_join(f"http://{ip}:{port}", self.server.base_url))
+
+    async def _alive(self) -> bool:
+        return await self.poll() is None
+
+    # -- when a start fails ------------------------------------------------------------------------
+
+    async def _undo(self) -> None:
+        """Remove the container (created or running) and give the lease back, uncharged."""
+        lease_id, self.lease_id = self.lease_id, ""
+        self.object_id = ""
+        # By name: a create that was cut off may still have made it.
+        container = containers.name_of(self.settings, self.user.name)
+        try:
+            await self._log_tail(container)
+            await self._remove(container)
+        except DOCKER_ERRORS as error:
+            event(log, "container not removed", container=container, error=str(error))
+        if lease_id:
+            await self._release(lease_id, None, "start failed", platform_fault=True)
+
+    def _refusal(self, error: BaseException) -> BaseException:
+        """The exception to raise for `error`: a sentence on the pending page."""
+        event(log, "start refused", person=self.user.name, error=f"{error!r:.400}")
+        if isinstance(error, SpawnException) or not isinstance(error, Exception):
+            return error  # has its sentence; or a cancelled start, or the Hub itself is ending
+        problem = problems.of(error, self._language, self.settings.labs.start_seconds)
+        if problem.reason == "start":
+            log.exception("unexpected failure of a start", exc_info=error)
+        return self._sentence(problem)
+
+    def _sentence(self, problem: problems.Problem) -> Exception:
+        refusal: Exception = SpawnException(
+            problem.text,
+            reason=problem.reason,
+            status_code=problem.status,
+            message_html=html.escape(problem.text),
+        )
+        return refusal
+
+    async def _log_tail(self, container: str) -> None:
+        try:
+            tail = await self.docker("logs", container, tail=20)
+        except NotFound:
+            return
+        if tail:
+            event(log, "last words", container=container[:12], text=tail.decode(errors="replace"))
+
+    # -- stop and poll -----------------------------------------------------------------------------
+
+    async def poll(self) -> int | str | None:
+        """None while the container runs. No answer from Docker is not an end."""
+        if not self.object_id:
+            return 0
+        try:
+            state = (await self.docker("inspect_container", self.object_id))["State"]
+        except NotFound:
+            return 0
+        except DOCKER_ERRORS as error:
+            event(log, "docker does not answer", container=self.object_id[:12], error=str(error))
+            return None
+        if state["Running"]:
+            return None
+        return f"exit code {state['ExitCode']}{', out of memory' if state['OOMKilled'] else ''}"
+
+    async def stop(self, now: bool = False) -> None:
+        """Stop and remove the container, then settle its lease to the time it was held."""
+        lease_id, self.lease_id = self.lease_id, ""
+        failed_start = self._starting or self._waiting_for_response
+        held, read_at = await self._held(), boot_ms()
+        try:
+            await self._remove(self.object_id, 0 if now else _STOP_WAIT_S)
+        except DOCKER_ERRORS:
+            self.lease_id = lease_id  # it may still run: the lease stays open, the agent watches
+            raise
+        if held is not None:
+            held += boot_ms() - read_at
+        if lease_id:
+            reason = "start failed" if failed_start else "stopped"
+            await self._release(lease_id, held, reason, platform_fault=failed_start)
+        event(log, "lab stopped", person=self.user.name, lease=lease_id, held_ms=held)
+        self.clear_state()
+
+    async def run_post_stop_hook(self) -> None:
+        """After every end, also one that nobody asked for: remove what is left, settle."""
+        lease_id, self.lease_id = self.lease_id, ""
+        if self.object_id:
+            try:
+                await self._remove(self.object_id)
+            except DOCKER_ERRORS as error:
+                event(log, "leftover container", container=self.object_id[:12], error=str(error))
+                lease_id = ""  # it may still run: the agent settles it
+        if lease_id:
+            await self._release(lease_id, None, "ended by itself")
+        await super().run_post_stop_hook()
+
+    async def _held(self) -> int | None:
+        try:
+            state = (await self.docker("inspect_container", self.object_id))["State"]
+        except DOCKER_ERRORS:
+            return None
+        return held_ms(state["Pid"]) if state["Running"] else None
+
+    async def _remove(self, container: str, wait_s: int = 0) -> None:
+        """Stop (politely for `wait_s` seconds) and remove; one that is gone is no error."""
+        try:
+            if wait_s:
+                await self.docker("stop", container, timeout=wait_s)
+            await self.docker("remove_container", container, force=True, v=True)
+        except NotFound:
+            pass
+        except APIError as error:
+            if error.status_code != 409:  # 409: being removed already
+                raise
+
+    async def _release(
+        self, lease_id: str, held: int | None, reason: str, platform_fault: bool = False
+    ) -> None:
+        try:
+            await asyncio.to_thread(self.usage.release, lease_id, held, reason, platform_fault)
+        except (UsageUnavailable, Refused) as error:
+            # The agent reports that the container is gone; the service settles it then.
+            event(log, "lease not released", lease=lease_id, error=str(error))
+
+    # -- progress ----------------------------------------------------------------------------------
+
+    def _stage(self, percent: int, message: str) -> None:
+        self._stages.append({"progress": percent, "message": say(message, self._language)})
+
+    async def progress(self) -> AsyncIterator[dict[str, Any]]:
+        """Stages of the start as they are reached, for the pending page."""
+        shown = 0
+        while True:
+            for stage in self._stages[shown:]:
+                shown += 1
+                yield stage
+            await asyncio.sleep(_PROGRESS_PAUSE_S)
