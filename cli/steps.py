@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from rich.console import Console
 from rich.live import Live
@@ -55,14 +55,31 @@ class Steps:
     @contextmanager
     def step(self, title: str) -> Iterator[Step]:
         """Show `title` as running for the time of the block; a cross and the error pass through."""
-        show = _live if self.console.is_terminal else _plain
-        with show(self.console, title) as step:
-            try:
+        step = Step(title, self._speaker(title))
+        try:
+            with _live(self.console, step) if self.console.is_terminal else nullcontext():
                 yield step
-            except BaseException:
-                self._finish("✗", "red", step)
-                raise
-            self._finish("✓", "green", step)
+        except BaseException:
+            self._finish("✗", "red", step)
+            raise
+        self._finish("✓", "green", step)
+
+    def _speaker(self, title: str) -> Report:
+        """What shows a detail: nothing on a terminal, where the live line asks for it."""
+        if self.console.is_terminal:
+            return lambda _text: None
+        self.console.print(Text(f"… {title}"), soft_wrap=True)
+        started = last_said = time.monotonic()
+
+        def say(text: str) -> None:
+            nonlocal last_said
+            now = time.monotonic()
+            if now - last_said >= _PLAIN_EVERY_S:
+                last_said = now
+                line = Text(f"  {_duration(now - started)}  {text}")
+                self.console.print(line, soft_wrap=True)
+
+        return say
 
     def _finish(self, mark: str, colour: str, step: Step) -> None:
         line = Text.assemble(
@@ -94,23 +111,5 @@ class _Line:
         return grid
 
 
-@contextmanager
-def _live(console: Console, title: str) -> Iterator[Step]:
-    step = Step(title, lambda _text: None)
-    with Live(_Line(step), console=console, transient=True, refresh_per_second=8):
-        yield step
-
-
-@contextmanager
-def _plain(console: Console, title: str) -> Iterator[Step]:
-    last_said = time.monotonic()
-
-    def say(text: str) -> None:
-        nonlocal last_said
-        if time.monotonic() - last_said >= _PLAIN_EVERY_S:
-            last_said = time.monotonic()
-            console.print(Text(f"  {_duration(step.seconds)}  {text}"), soft_wrap=True)
-
-    step = Step(title, say)
-    console.print(Text(f"… {title}"), soft_wrap=True)
-    yield step
+def _live(console: Console, step: Step) -> Live:
+    return Live(_Line(step), console=console, transient=True, refresh_per_second=8)

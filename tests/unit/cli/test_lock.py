@@ -1,0 +1,33 @@
+"""requirements.lock: pins only, nothing that ties it to one machine."""
+
+import re
+import tomllib
+
+import pytest
+
+from cli import lock
+from cli.errors import CliError
+from core.settings import ROOT
+
+
+def test_pins_are_sorted_and_only_versions():
+    text = lock.pins("Zope==1\n-e git+x#egg=dli\nalpha==2\n# note\n")
+    assert text == lock.HEADER + "alpha==2\nZope==1\n"
+
+
+@pytest.mark.parametrize("line", ["a @ file:///tmp/a.whl", "b>=2"])
+def test_what_is_no_pin_is_refused(line):
+    with pytest.raises(CliError, match="Not a version pin"):
+        lock.pins(line)
+
+
+def test_the_lock_holds_every_direct_dependency():
+    pinned = {
+        re.split("==", line)[0].lower().replace("_", "-")
+        for line in lock.LOCK.read_text(encoding="utf-8").splitlines()
+        if "==" in line
+    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    direct = project["dependencies"] + project["optional-dependencies"]["test"]
+    names = {re.match(r"[\w.-]+", need)[0].lower().replace("_", "-") for need in direct}
+    assert not names - pinned, "run: ./dli lock"
