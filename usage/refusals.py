@@ -9,7 +9,7 @@ from typing import Any
 class No(Exception):
     """A refusal. `code` picks the sentence in usage.texts, `details` fill it."""
 
-    def __init__(self, code: str, **details: Any) -> None:
+    def __init__(self, code: str, /, **details: Any) -> None:
         super().__init__(code)
         self.code = code
         self.details = details

@@ -1,0 +1,83 @@
+"""The usage service as an application: database, meter, APIs and pages put together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from pathlib import Path
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import JSONResponse, Response
+
+from core import course, log
+from core.settings import Settings
+from usage import api_internal, api_lab, metrics, texts
+from usage.database import Database
+from usage.hub import Hub, HubDown
+from usage.meter import Meter
+from usage.service import Usage, rules_of
+from web.app import create_app as web_app
+
+_log = logging.getLogger("usage")
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application. Migrates its database first.
+
+    Raises course.CourseError for a wrong course and FileNotFoundError when secrets were not made.
+    """
+    courses = course.load_all(settings.courses_dir, settings.labs.images)
+    database = Database(settings.usage_database)
+    database.migrate()
+    usage = Usage(database, rules_of(settings), set(courses))
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        hub = Hub(settings)
+        app.state.hub = hub
+        await _greet(hub)
+        meter = asyncio.create_task(Meter(usage, hub).run())
+        try:
+            yield
+        finally:
+            meter.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await meter
+            await hub.close()
+            database.close()
+
+    app = web_app(settings, service="usage", room=Path(__file__).parent, lifespan=lifespan)
+    app.state.usage = usage
+    app.state.courses = courses
+    app.add_exception_handler(texts.Said, _said)
+    app.include_router(api_internal.router)
+    app.include_router(api_lab.router)
+    app.add_api_route("/metrics", _metrics)
+    return app
+
+
+async def _greet(hub: Hub) -> None:
+    """Say whether the Hub answers. Without it leases go on; pages and stops have to wait."""
+    try:
+        log.event(_log, "hub reached", version=await hub.version())
+    except HubDown as error:
+        log.event(_log, "hub not reached yet; leases are served, pages wait", error=str(error))
+
+
+async def _said(_request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, texts.Said)
+    return JSONResponse(asdict(problem.refusal), 409)
+
+
+def _metrics(request: Request) -> Response:
+    """For this machine only: what came through the proxy carries its header."""
+    local = request.client is not None and request.client.host in ("127.0.0.1", "::1")
+    if not local or "x-forwarded-for" in request.headers:
+        raise HTTPException(404)
+    return Response(
+        metrics.render(request.app.state.usage.database),
+        media_type="text/plain; version=0.0.4; charset=utf-8",
+    )

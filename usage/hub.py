@@ -1,0 +1,86 @@
+"""The few calls to the Hub's API: which lab a person has, start one, stop one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from core import secrets
+from core.settings import Settings
+from web.auth import hub_api_url
+
+
+class HubDown(Exception):
+    """The Hub did not answer, or not usably."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A person's lab as the Hub knows it."""
+
+    state: str
+    """ready, starting or stopping."""
+    options: dict[str, str]
+    url: str
+
+
+class Hub:
+    """The Hub's API with the usage service's token (scopes: see hub.access)."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        token = secrets.load(settings.state_dir, "usage-hub-token")
+        self._client = httpx.AsyncClient(
+            headers={"Authorization": f"token {token}"}, timeout=10, trust_env=False
+        )
+
+    async def close(self) -> None:
+        """Close pooled connections."""
+        await self._client.aclose()
+
+    async def version(self) -> str:
+        """The Hub's version. Raises HubDown."""
+        return str((await self._call("GET", "/")).json().get("version"))
+
+    async def server(self, username: str) -> Server | None:
+        """The person's lab, None when there is none. Raises HubDown."""
+        answer = await self._call("GET", f"/users/{quote(username, safe='')}")
+        if answer.status_code == 404:
+            return None
+        model = (answer.json().get("servers") or {}).get("")
+        return _server(model) if model else None
+
+    async def start(self, username: str, options: dict[str, str]) -> bool:
+        """Ask for the person's lab; False when one runs or is starting. Raises HubDown."""
+        path = f"/users/{quote(username, safe='')}/server"
+        # JupyterHub >= 5 takes the options under this key.
+        answer = await self._call("POST", path, {"user_options": options})
+        return answer.status_code in (201, 202)
+
+    async def stop(self, username: str) -> None:
+        """Stop the person's lab; harmless when there is none. Raises HubDown."""
+        await self._call("DELETE", f"/users/{quote(username, safe='')}/server")
+
+    async def _call(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        url = hub_api_url(self._settings) + path
+        try:
+            answer = await self._client.request(method, url, json=body)
+        except httpx.HTTPError as error:
+            raise HubDown(f"{method} {path}: {type(error).__name__}: {error}") from error
+        if answer.status_code in (401, 403) or answer.status_code >= 500:
+            raise HubDown(
+                f"{method} {path}: the Hub answered {answer.status_code}: {answer.text[:200]}"
+            )
+        return answer
+
+
+def _server(model: dict[str, Any]) -> Server:
+    if model.get("ready"):
+        state = "ready"
+    else:
+        state = "stopping" if model.get("pending") == "stop" else "starting"
+    options = {key: str(value) for key, value in (model.get("user_options") or {}).items()}
+    return Server(state, options, str(model.get("url") or ""))

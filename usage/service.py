@@ -1,0 +1,223 @@
+"""The usage service without HTTP: every operation in one transaction of its own.
+
+Raises usage.refusals.No for what cannot be; the callers turn it into a sentence.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core import log
+from core.settings import Settings
+from core.wire import Enrolment, Lease, LeaseOrder, Observation, ReserveRequest, Slot
+from usage import cohorts, heartbeat, leases, ledger, requests, views
+from usage.client import Budget, Charge, CohortSpec
+from usage.database import Database
+from usage.leases import Clock, Rules
+from usage.models import Cohort, LeaseRow
+from usage.refusals import No
+
+_log = logging.getLogger("usage")
+
+START_MARGIN_SECONDS = 30
+"""Beyond labs.start_seconds: the spawner gives up first and says why."""
+
+STOP_LEAD_MS = 1_000
+"""The orderly stop is asked for this long before the grant is over, so that it ends in time."""
+
+
+@dataclass(frozen=True)
+class DueStop:
+    """A lab that the meter has to stop."""
+
+    lease_id: str
+    username: str
+    reason: str
+
+
+def rules_of(settings: Settings) -> Rules:
+    """The rules in milliseconds.
+
+    At least three heartbeats are granted ahead, so that one lost report stops nobody.
+    """
+    usage = settings.usage
+    return Rules(
+        window_ms=1000 * max(usage.grant_seconds, 3 * usage.heartbeat_seconds),
+        lab_max_ms=60_000 * usage.lab_max_minutes,
+        free_failure_ms=60_000 * usage.free_failure_minutes,
+        start_timeout_ms=1000 * (settings.labs.start_seconds + START_MARGIN_SECONDS),
+        warn_ms=sorted(int(60_000 * minutes) for minutes in usage.warn_minutes),
+    )
+
+
+class Usage:
+    """Operations on one database under one set of rules."""
+
+    def __init__(
+        self, database: Database, rules: Rules, known_courses: set[str], clock: Clock | None = None
+    ) -> None:
+        self.database = database
+        self.rules = rules
+        self.clock = clock or Clock()
+        self.known_courses = known_courses
+
+    # -- GPUs and leases
+
+    def put_inventory(self, host: str, slots: list[Slot]) -> None:
+        """Which slots a host has now."""
+        with self.database.write() as session:
+            heartbeat.put_inventory(session, host, slots)
+        log.event(_log, "inventory reported", host=host, slots=len(slots))
+
+    def reserve(self, ask: ReserveRequest) -> Lease:
+        """A lease for a start."""
+        try:
+            with self.database.write() as session:
+                lease = leases.as_lease(leases.reserve(session, ask, self.rules, self.clock))
+        except No as no:
+            log.event(_log, "start refused", person=ask.username, lab=ask.lab, code=no.code)
+            raise
+        log.event(_log, "lease reserved", lease=lease.id, person=ask.username, lab=ask.lab)
+        return lease
+
+    def activate(self, lease_id: str, container_id: str) -> Lease:
+        """The lab of a lease runs."""
+        with self.database.write() as session:
+            row = leases.activate(session, lease_id, container_id, self.clock)
+            heartbeat.warn(session, row, self.rules, self.clock)
+            lease = leases.as_lease(row)
+        log.event(_log, "lease active", lease=lease.id, person=lease.username)
+        return lease
+
+    def release(
+        self, lease_id: str, held_ms: int | None, reason: str, platform_fault: bool
+    ) -> None:
+        """End a lease."""
+        with self.database.write() as session:
+            leases.release(
+                session, lease_id, held_ms, reason, platform_fault, self.rules, self.clock
+            )
+            row = leases.get(session, lease_id)
+        log.event(
+            _log,
+            "lease ended",
+            lease=lease_id,
+            person=row.username,
+            held_ms=row.held_ms,
+            charged=row.posted,
+            overrun=row.overrun,
+            reason=row.end_reason,
+        )
+
+    def observe(self, host: str, report: Observation) -> list[LeaseOrder]:
+        """A heartbeat."""
+        with self.database.write() as session:
+            return heartbeat.observe(session, host, report, self.rules, self.clock)
+
+    def tick(self) -> list[DueStop]:
+        """Free starts that failed, and mark the labs whose grant is over; those to stop now."""
+        if not self._something_due():
+            return []
+        with self.database.write() as session:
+            for lease_id in leases.drop_overdue_starts(session, self.rules, self.clock):
+                log.event(_log, "start timed out", lease=lease_id)
+            due = []
+            for row in session.scalars(select(LeaseRow).where(LeaseRow.state == "active")).all():
+                if self._over(row):
+                    row.stop_reason = row.stop_reason or self._stop_reason(session, row)
+                    due.append(DueStop(row.id, row.username, row.stop_reason))
+            return due
+
+    def _something_due(self) -> bool:
+        with self.database.read() as session:
+            rows = session.scalars(select(LeaseRow).where(LeaseRow.state.in_(leases.OPEN))).all()
+            return any(row.state == "reserved" or self._over(row) for row in rows)
+
+    def _over(self, row: LeaseRow) -> bool:
+        held = leases.held_now(row, self.clock)
+        return row.state == "active" and held >= row.grant_ms - STOP_LEAD_MS
+
+    def _stop_reason(self, session: Session, row: LeaseRow) -> str:
+        """With money and time left a grant ends only because no heartbeat came."""
+        stop = heartbeat.forecast(session, row, self.clock)
+        slack = max(STOP_LEAD_MS, self.rules.window_ms // 10)
+        return stop.reason if stop.in_ms <= slack else "lost_host"
+
+    # -- people
+
+    def check_code(self, code: str) -> None:
+        """Raises No unless the code can be used."""
+        with self.database.write() as session:
+            cohorts.usable_code(session, code, self.clock)
+
+    def join(self, code: str, username: str, email: str, name: str) -> Enrolment:
+        """Take a seat of an event code."""
+        with self.database.write() as session:
+            row = cohorts.join(session, code, username, email, name, self.clock)
+            cohort = session.get_one(Cohort, row.cohort_id)
+            found = cohorts.as_enrolment(row, cohort, self.clock)
+        log.event(_log, "joined", person=username, cohort=found.cohort)
+        return found
+
+    def enrolments(self, username: str) -> list[Enrolment]:
+        """The cohorts of a person."""
+        with self.database.read() as session:
+            return cohorts.enrolments(session, username, self.clock)
+
+    def ask_for_more(self, username: str, minutes: int, note: str) -> None:
+        """File a request with the cohort of the running lab, else the person's first open one."""
+        with self.database.write() as session:
+            cohort = views.cohort_in_use(session, username, self.clock)
+            if cohort is None:
+                raise No("no_cohort")
+            requests.ask(session, cohort, username, minutes, note, self.clock)
+
+    def decide(self, request_id: str, grant: bool, actor: str, is_admin: bool) -> None:
+        """Answer a request."""
+        with self.database.write() as session:
+            requests.decide(session, request_id, grant, actor, is_admin, self.clock)
+        log.event(_log, "request decided", request=request_id, grant=grant, actor=actor)
+
+    # -- set-up
+
+    def put_cohort(self, spec: CohortSpec) -> None:
+        """Create or change a cohort."""
+        with self.database.write() as session:
+            cohorts.put(session, spec, self.known_courses, self.clock)
+
+    def put_code(self, code: str, cohort: str, seats: int, expires: str, role: str) -> None:
+        """Create or change an event code."""
+        with self.database.write() as session:
+            cohorts.put_code(session, code, cohort, seats, expires, role, self.clock)
+
+    def enrol(self, cohort: str, username: str, role: str, email: str = "", name: str = "") -> None:
+        """Put a person into a cohort."""
+        with self.database.write() as session:
+            cohorts.enrol(session, cohort, username, role, email, name, self.clock)
+
+    def book(
+        self, cohort: str, kind: str, amount: int, actor: str, reason: str, key: str
+    ) -> Budget:
+        """Book into a cohort's pool."""
+        with self.database.write() as session:
+            views.cohort(session, cohort)
+            now = self.clock.now()
+            if ledger.book(session, cohort, kind, amount, actor, reason, key, now):
+                log.event(_log, "booked", cohort=cohort, kind=kind, units=amount, actor=actor)
+            return views.budget(session, cohort)
+
+    def budget(self, cohort: str) -> Budget:
+        """The pooled account."""
+        with self.database.read() as session:
+            views.cohort(session, cohort)
+            return views.budget(session, cohort)
+
+    def charges(self, cohort: str) -> list[Charge]:
+        """What each lease cost."""
+        with self.database.read() as session:
+            views.cohort(session, cohort)
+            return views.charges(session, cohort)

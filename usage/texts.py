@@ -1,0 +1,201 @@
+"""Every sentence the usage service says, in the language of the request (web.i18n)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from core.i18n import LANGUAGES
+from core.units import gpu_seconds
+from core.wire import Refusal
+from usage.refusals import No
+from web import formats, i18n
+from web.i18n import gettext as _
+
+LOCALE = Path(__file__).parent / "locale"
+
+
+class Said(Exception):
+    """A refusal with its sentence, on its way to the caller as 409."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+@contextmanager
+def speaking(language: str, zone: str) -> Iterator[None]:
+    """Turn a No inside into Said, in `language`; times are shown in `zone`."""
+    if language in LANGUAGES:
+        i18n.use(language, (LOCALE,))
+    try:
+        yield
+    except No as no:
+        raise Said(refusal(no, zone)) from no
+
+
+def refusal(no: No, zone: str) -> Refusal:
+    """The wire shape of `no`, with its sentence."""
+    details = {k: v.isoformat() if isinstance(v, datetime) else v for k, v in no.details.items()}
+    return Refusal(no.code, sentence(no, zone), details)
+
+
+def sentence(no: No, zone: str) -> str:
+    """`no` as a sentence. A code without a sentence is a fault of ours and raises KeyError."""
+    values = {key: _readable(key, value, zone) for key, value in no.details.items()}
+    return _sentences()[no.code] % values
+
+
+def gpu_time(units: int) -> str:
+    """Units as a duration of a whole GPU: "3 hr 20 min"."""
+    return formats.duration(float(gpu_seconds(max(0, units))))
+
+
+def _readable(key: str, value: Any, zone: str) -> Any:
+    if isinstance(value, datetime):
+        return formats.moment(value, zone)
+    if key == "left":
+        return gpu_time(value)
+    if key == "wait_seconds":
+        return formats.duration(value)
+    return reason(value) if key == "reason" else value
+
+
+def _sentences() -> dict[str, str]:
+    return _start_sentences() | _people_sentences() | _form_sentences()
+
+
+def _start_sentences() -> dict[str, str]:
+    """Why a lab does not start."""
+    return {
+        "budget_used": _(
+            "The GPU time of %(cohort)s is used up or set aside for running labs (%(left)s left). "
+            "You can start without a GPU, or ask your instructor for more."
+        ),
+        "learner_cap_used": _(
+            "Your own share of the GPU time of %(cohort)s is used up (%(left)s left). "
+            "You can start without a GPU, or ask your instructor for more."
+        ),
+        "cohort_busy": _(
+            "%(cohort)s runs its %(limit)s GPU labs already. Try again when one has ended, "
+            "or start without a GPU."
+        ),
+        "gpu_none": _("No GPU is connected to the platform right now. Start without a GPU."),
+        "gpu_unfit": _(
+            "The platform has no GPU of the kind this lab needs. Start without a GPU, "
+            "and tell your instructor."
+        ),
+        "gpu_full": _(
+            "All GPUs that this lab can use are busy. One is free in %(wait_seconds)s at the "
+            "latest. Try again later, or start without a GPU."
+        ),
+        "not_enrolled": _("You are not a member of %(cohort)s. Ask your instructor."),
+        "cohort_unknown": _("There is no cohort %(cohort)s. Choose one of those listed."),
+        "course_not_offered": _("%(cohort)s does not offer the course %(course)s."),
+        "cohort_not_started": _("%(cohort)s begins on %(at)s. Labs start from then on."),
+        "cohort_ended": _("%(cohort)s ended on %(at)s; its GPU time can no longer be used."),
+        "lease_ended": _("This lab has ended (%(reason)s). Start it again."),
+        "lease_unknown": _("There is no lease %(lease)s."),
+        "held_negative": _("A held time cannot be negative (%(held_ms)s ms)."),
+        "slot_host": _("Slot %(slot)s does not belong to host %(host)s."),
+        "slot_bad": _("Slot %(slot)s has no weight, a negative memory size, or is named twice."),
+    }
+
+
+def _people_sentences() -> dict[str, str]:
+    """Event codes, members and requests."""
+    return {
+        "code_wrong": _("This event code is not known. Check it letter by letter."),
+        "code_expired": _("This event code for %(cohort)s expired on %(at)s. Ask %(whom)s."),
+        "code_full": _(
+            "All %(seats)s seats of this event code for %(cohort)s are taken. Ask %(whom)s."
+        ),
+        "code_form": _(
+            "An event code has 5 to 40 letters A-Z, digits and hyphens, and begins and ends with a "
+            "letter or digit."
+        ),
+        "code_taken": _("The event code %(code)s belongs to another cohort. Choose another."),
+        "role_unknown": _("There is no role %(role)s here. Possible: %(known)s."),
+        "username_bad": _(
+            "%(value)s cannot be a user name: 1 to 200 characters, no slash, no control "
+            "characters, no blank at either end."
+        ),
+        "no_cohort": _("You are in no open cohort whose GPU time could be raised."),
+        "request_pending": _("You have asked already. Your instructor has not answered yet."),
+        "request_unknown": _("This request does not exist or is decided already."),
+        "allowance_used": _(
+            "Your allowance for granting GPU time is used up (%(left)s left). Ask an administrator."
+        ),
+    }
+
+
+def _form_sentences() -> dict[str, str]:
+    """Values that cannot be."""
+    return {
+        "amount_not_positive": _("The amount must be more than zero (a correction may be less)."),
+        "amount_absurd": _("This amount is too large to be meant. At most 330,000 GPU-hours."),
+        "amount_unreadable": _("%(value)s is not a number of GPU-hours. Write for example 12.5."),
+        "correction_too_large": _(
+            "A correction cannot take back what is used or set aside. At most %(left)s can go."
+        ),
+        "entry_kind": _("%(kind)s is no kind of entry: grant, top-up or correction."),
+        "reason_missing": _("Give a reason; it stays in the ledger."),
+        "refund_amount": _("A refund can be at most what the lease %(lease)s was charged."),
+        "time_unreadable": _(
+            "%(field)s = %(value)s: not a time. Write for example 2026-12-01T09:00:00+09:00."
+        ),
+        "time_without_zone": _(
+            "%(field)s = %(value)s: needs a zone, for example 2026-12-01T09:00:00+09:00."
+        ),
+        "cohort_order": _("The end of a cohort must come after its start."),
+        "cohort_id": _(
+            "%(value)s cannot be a cohort's id: 1 to 40 of a-z, 0-9 and hyphens, with a letter or "
+            "digit at both ends."
+        ),
+        "cohort_name": _("A cohort needs a name."),
+        "zone_unknown": _("%(value)s is not a time zone. Write for example Asia/Seoul."),
+        "course_unknown": _("There is no course %(course)s. Known: %(known)s."),
+        "number_out_of_range": _("%(field)s = %(value)s: must be from %(least)s to %(most)s."),
+    }
+
+
+def reason(code: str) -> str:
+    """Why a lab stops or stopped, in words; a text that is no code is shown as it is."""
+    return {
+        "lab_max": _("longest lab time"),
+        "cohort_end": _("end of the cohort"),
+        "budget": _("the cohort's GPU time is used up"),
+        "learner_cap": _("your share of the GPU time is used up"),
+        "lost_host": _("lost contact with the GPU machine"),
+        "lab_ended": _("lab ended"),
+        "stopped": _("stopped"),
+        "start_timeout": _("did not start in time; free"),
+        "start_abandoned": _("start given up; free"),
+    }.get(code, code)
+
+
+def warning(code: str, left_seconds: int) -> str:
+    """The warning before a stop: when, why and what can be done."""
+    time = formats.duration(left_seconds)
+    text = {
+        "lab_max": _(
+            "This lab stops in %(time)s: it reaches the longest time one lab may run. Save your "
+            "work; you can start it again."
+        ),
+        "cohort_end": _(
+            "This lab stops in %(time)s: your cohort ends then. Save your work and download what "
+            "you want to keep."
+        ),
+        "budget": _(
+            "This lab stops in %(time)s: your cohort's GPU time is nearly used up. Save your work. "
+            "You can ask your instructor for more, or go on without a GPU."
+        ),
+        "learner_cap": _(
+            "This lab stops in %(time)s: your own share of GPU time is nearly used up. Save your "
+            "work. You can ask your instructor for more, or go on without a GPU."
+        ),
+    }
+    return text[code] % {"time": time}
