@@ -282,7 +282,8 @@ def end(
     now = time.now()
     if held_ms is not None and held_ms > row.held_ms:
         row.held_ms = held_ms
-    free = platform_fault and row.held_ms <= rules.free_failure_ms
+    ours = platform_fault or row.stop_reason == "lost_host"
+    free = ours and row.held_ms <= rules.free_failure_ms
     if not free:
         ledger.charge(session, row, now)
     elif (charged := ledger.lease_charged(session, row)) > 0:

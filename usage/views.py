@@ -67,20 +67,19 @@ def cohort_in_use(session: Session, username: str, time: Clock) -> str | None:
 
 def charges(session: Session, cohort_id: str, limit: int = 1000) -> list[Charge]:
     """What each lease of the cohort cost, newest first."""
-    refunds = dict(
-        session.execute(
-            select(Entry.lease_id, func.sum(Entry.amount))
-            .where(Entry.cohort_id == cohort_id, Entry.kind == "refund")
-            .group_by(Entry.lease_id)
-        ).tuples()
-    )
+    sums = session.execute(
+        select(Entry.lease_id, func.sum(Entry.amount))
+        .where(Entry.cohort_id == cohort_id, Entry.kind == "refund")
+        .group_by(Entry.lease_id)
+    ).all()
+    refunds = {lease_id: int(amount) for lease_id, amount in sums}
     rows = session.scalars(
         select(LeaseRow)
         .where(LeaseRow.cohort_id == cohort_id)
         .order_by(LeaseRow.created_at.desc(), LeaseRow.id)
         .limit(limit)
     ).all()
-    return [_charge(row, int(refunds.get(row.id) or 0)) for row in rows]
+    return [_charge(row, refunds.get(row.id, 0)) for row in rows]
 
 
 def _charge(row: LeaseRow, refunded: int) -> Charge:
