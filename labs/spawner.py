@@ -234,7 +234,7 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc] # no type information is 
         lease_id = (found["Config"]["Labels"] or {}).get("dli.lease", "")
         await self._remove(found["Id"])
         if lease_id:
-            await self._release(lease_id, None, "leftover", platform_fault=True)
+            await self._release(lease_id, None, "start_abandoned", platform_fault=True)
 
     async def get_url(self) -> str:
         """Where the lab is, asked of Docker: a Hub killed during a start did not write it down."""
@@ -261,7 +261,7 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc] # no type information is 
         except DOCKER_ERRORS as error:
             event(log, "container not removed", container=container, error=str(error))
         if lease_id:
-            await self._release(lease_id, None, "start failed", platform_fault=True)
+            await self._release(lease_id, None, "start_abandoned", platform_fault=True)
 
     def _refusal(self, error: BaseException) -> BaseException:
         """The exception to raise for `error`: a sentence on the pending page."""
@@ -320,7 +320,7 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc] # no type information is 
         if held is not None:
             held += boot_ms() - read_at
         if lease_id:
-            reason = "start failed" if failed_start else "stopped"
+            reason = "start_abandoned" if failed_start else "stopped"
             await self._release(lease_id, held, reason, platform_fault=failed_start)
         event(log, "lab stopped", person=self.user.name, lease=lease_id, held_ms=held)
         self.clear_state()
@@ -335,7 +335,7 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc] # no type information is 
                 event(log, "leftover container", container=self.object_id[:12], error=str(error))
                 lease_id = ""  # it may still run: the agent settles it
         if lease_id:
-            await self._release(lease_id, None, "ended by itself")
+            await self._release(lease_id, None, "lab_ended")
         await super().run_post_stop_hook()
 
     async def _held(self) -> int | None:

@@ -1,0 +1,310 @@
+"""The agent of one GPU host: `python -m labs.agent`.
+
+It says which GPUs the host has, reports how long each GPU lab has been held, and ends what has no
+time left. Three things go on at their own pace, so that a slow one delays no other: looking at
+Docker (every second), the heartbeat to the usage service, and enforcing (five times a second, from
+memory alone). Without the usage service it keeps to the last orders, which it also keeps on disk.
+
+It needs the host's pid numbers: run it on the host, as a user who may use Docker and signal the
+labs' processes (root).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import docker
+import requests
+from docker.errors import DockerException
+
+from core import log, secrets, settings
+from core.clock import boot_id, boot_ms
+from core.log import event
+from core.settings import Settings
+from core.wire import LeaseOrder, Observation, Slot
+from labs import inventory
+from labs.held import started_ms
+from labs.simulated import SimulationError
+from labs.watch import Deed, Memory, Watched, deed, report
+from usage.client import Refused, UsageClient, UsageUnavailable
+
+_log = logging.getLogger("labs.agent")
+
+TICK_S = 0.2
+LOOK_S = 1.0
+INVENTORY_S = 60.0
+_SIGNALS = {Deed.ASK: signal.SIGTERM, Deed.KILL: signal.SIGKILL}
+_USAGE_ERRORS = (UsageUnavailable, Refused)
+_DOCKER_ERRORS = (DockerException, requests.RequestException, OSError)
+
+
+class Agent:
+    """Watches the labs of this host. `run` returns after `stop`."""
+
+    def __init__(self, settings: Settings, usage: UsageClient, host: str) -> None:
+        self.settings = settings
+        self.host = host
+        self._usage = usage
+        self._docker: Any = None
+        self._file = settings.state_dir / "run" / "agent.json"
+        memory = Memory.load(self._file, boot_id())
+        self._orders = memory.orders
+        self._labs = memory.labs
+        self._lock = threading.Lock()
+        self._told: set[tuple[str, Deed]] = set()
+        self._ignored: set[str] = set()
+        self._last_inventory: list[Slot] | None = None
+        self._usage_answers = True
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """End `run` at its next tick."""
+        self._stopped.set()
+
+    def run(self) -> None:
+        """Watch until `stop`."""
+        with ThreadPoolExecutor(3, "agent") as pool:
+            turns = [
+                _Turn(pool, LOOK_S, self.look),
+                _Turn(pool, float(self.settings.usage.heartbeat_seconds), self.beat),
+                _Turn(pool, INVENTORY_S, self.tell_inventory, self._needs_inventory),
+            ]
+            while not self._stopped.wait(TICK_S):
+                self.enforce()
+                for turn in turns:
+                    turn.maybe()
+
+    # -- GPUs --------------------------------------------------------------------------------------
+
+    def tell_inventory(self) -> None:
+        """Read this host's GPUs and put them to the usage service."""
+        try:
+            slots = inventory.read(self.settings, self.host)
+            self._note_simulation(slots)
+            self._usage.put_inventory(self.host, slots)
+        except inventory.InventoryError as error:
+            event(_log, "inventory not readable", host=self.host, error=str(error))
+        except _USAGE_ERRORS as error:
+            event(_log, "inventory not told", host=self.host, error=str(error))
+        else:
+            if slots != self._last_inventory:
+                event(_log, "inventory told", host=self.host, slots=len(slots))
+            self._last_inventory = slots
+
+    def _needs_inventory(self) -> bool:
+        """Until the first one is told, every tick that the last attempt is over."""
+        return self._last_inventory is None
+
+    def _note_simulation(self, slots: list[Slot]) -> None:
+        """Pages say that GPUs are simulated as long as this note lies there."""
+        note = self.settings.state_dir / "run" / "simulated-gpu"
+        if any(slot.simulated for slot in slots):
+            note.parent.mkdir(parents=True, exist_ok=True)
+            note.write_text(self.settings.gpus.simulated, encoding="utf-8")
+        else:
+            note.unlink(missing_ok=True)
+
+    # -- looking at Docker -------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Find labs that were started since the last look."""
+        wanted = [f"dli.instance={self.settings.instance}", "dli.kind=lab"]
+        try:
+            found = self._api().containers(filters={"label": wanted})
+            new = [item["Id"] for item in found if self._is_new(item["Id"])]
+            for container_id in new:
+                self._add(container_id)
+        except _DOCKER_ERRORS as error:
+            event(_log, "docker does not answer", host=self.host, error=str(error))
+            self._docker = None
+            return
+        self._ignored.intersection_update(item["Id"] for item in found)
+
+    def _is_new(self, container_id: str) -> bool:
+        return container_id not in self._labs and container_id not in self._ignored
+
+    def _add(self, container_id: str) -> None:
+        try:
+            found = self._api().inspect_container(container_id)
+        except docker.errors.NotFound:
+            return
+        labels = found["Config"]["Labels"] or {}
+        lease_id = labels.get("dli.lease", "")
+        if not lease_id and not found["HostConfig"].get("DeviceRequests"):
+            self._ignored.add(container_id)  # a lab without GPU: its own deadline is enough
+            return
+        pid = found["State"]["Pid"]
+        started = started_ms(pid) if pid else None
+        if started is None:
+            return  # not running yet, or no longer
+        lab = Watched(container_id, lease_id, pid, started, int(labels.get("dli.grant-ms", "0")))
+        with self._lock:
+            self._labs[container_id] = lab.at(boot_ms())
+        event(_log, "lab seen", lease=lease_id, container=container_id[:12])
+
+    def _api(self) -> Any:
+        if self._docker is None:
+            self._docker = docker.from_env(timeout=20).api
+        return self._docker
+
+    # -- heartbeat ---------------------------------------------------------------------------------
+
+    def beat(self) -> None:
+        """Report held times, take the orders, keep both on disk."""
+        self._measure()
+        with self._lock:
+            labs = list(self._labs.values())
+        try:
+            orders = self._usage.observe(self.host, Observation(boot_id(), report(labs)))
+        except _USAGE_ERRORS as error:
+            self._usage_is(False, str(error))
+        else:
+            self._usage_is(True)
+            self._take(orders, reported=labs)
+        self._save()
+
+    def _take(self, orders: list[LeaseOrder], reported: list[Watched]) -> None:
+        done = {lab.container_id for lab in reported if not lab.running}
+        with self._lock:
+            self._labs = {key: lab for key, lab in self._labs.items() if key not in done}
+            alive = {lab.lease_id for lab in self._labs.values()}
+            known = self._orders | {order.lease_id: order for order in orders}
+            self._orders = {key: order for key, order in known.items() if key in alive}
+            self._told = {told for told in self._told if told[0] in self._labs}
+
+    def _usage_is(self, answers: bool, error: str = "") -> None:
+        if answers != self._usage_answers:
+            name = "usage service answers" if answers else "usage service does not answer"
+            event(_log, name, host=self.host, error=error)
+        self._usage_answers = answers
+
+    def _save(self) -> None:
+        with self._lock:
+            memory = Memory(boot_id(), dict(self._orders), dict(self._labs))
+        try:
+            memory.save(self._file)
+        except OSError as error:
+            event(_log, "orders not kept on disk", error=str(error))
+
+    # -- enforcing ---------------------------------------------------------------------------------
+
+    def enforce(self) -> None:
+        """Measure every lab and end those whose time is over. Uses no network and no Docker."""
+        self._measure()
+        now = boot_ms()
+        grace = self.settings.usage.stop_grace_seconds * 1000
+        with self._lock:
+            labs = list(self._labs.values())
+            orders = dict(self._orders)
+        for lab in labs:
+            what = deed(lab, orders.get(lab.lease_id), now, grace)
+            if what is not Deed.LEAVE and (lab.container_id, what) not in self._told:
+                self._end(lab, what, orders.get(lab.lease_id))
+
+    def _measure(self) -> None:
+        """Bring held times up to now; note which labs are gone and which were ordered to end."""
+        now = boot_ms()
+        with self._lock:
+            for key, lab in self._labs.items():
+                if not lab.running:
+                    continue
+                if started_ms(lab.pid) != lab.started_ms:
+                    self._labs[key] = lab.ended()
+                    continue
+                order = self._orders.get(lab.lease_id)
+                self._labs[key] = lab = lab.at(now)
+                if order is not None and order.stop and lab.over_since_ms is None:
+                    self._labs[key] = replace(lab, over_since_ms=now)
+
+    def _end(self, lab: Watched, what: Deed, order: LeaseOrder | None) -> None:
+        """Signal the lab's first process; when it ends, the kernel ends all others in there."""
+        self._told.add((lab.container_id, what))
+        event(
+            _log,
+            f"lab ended by agent: {what.value}",
+            lease=lab.lease_id,
+            container=lab.container_id[:12],
+            held_ms=lab.held_ms,
+            grant_ms=order.grant_ms if order else lab.grant_ms,
+            reason=(order.reason if order else "") or "grant used",
+        )
+        try:
+            if started_ms(lab.pid) == lab.started_ms:  # the number is still this process's
+                os.kill(lab.pid, _SIGNALS[what])
+        except ProcessLookupError:
+            return
+        except PermissionError:
+            self._end_through_docker(lab, what)
+
+    def _end_through_docker(self, lab: Watched, what: Deed) -> None:
+        try:
+            self._api().kill(lab.container_id, signal=_SIGNALS[what].name)
+        except _DOCKER_ERRORS as error:
+            self._told.discard((lab.container_id, what))  # tried again at the next tick
+            event(_log, "lab not ended", container=lab.container_id[:12], error=str(error))
+
+
+class _Turn:
+    """Something that happens every `every_s` seconds in the pool, never twice at once."""
+
+    def __init__(
+        self,
+        pool: ThreadPoolExecutor,
+        every_s: float,
+        work: Callable[[], None],
+        sooner: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._pool = pool
+        self._every_s = every_s
+        self._work = work
+        self._sooner = sooner
+        self._next = 0.0
+        self._running: Future[None] | None = None
+
+    def maybe(self) -> None:
+        """Start it when it is due and the last one is over; log what the last one raised."""
+        if self._running is not None:
+            if not self._running.done():
+                return
+            error = self._running.exception()
+            self._running = None
+            if error is not None:
+                _log.error("agent: a turn failed", exc_info=error)
+        now = time.monotonic()
+        if now < self._next and not (self._sooner() and now >= self._next - self._every_s + 1):
+            return
+        self._next = now + self._every_s
+        self._running = self._pool.submit(self._work)
+
+
+def main() -> int:
+    """Exit status: 0 after an orderly stop, 2 when the settings are wrong."""
+    log.setup()
+    try:
+        loaded = settings.load()
+        inventory.read(loaded)
+        key = secrets.load(loaded.state_dir, "key-agent")
+    except (settings.SettingsError, SimulationError, FileNotFoundError) as error:
+        print(f"labs.agent: {error}", file=sys.stderr)
+        return 2
+    except inventory.InventoryError as error:
+        print(f"labs.agent: {error}", file=sys.stderr)  # and go on: the driver may come back
+    usage = UsageClient(f"http://127.0.0.1:{loaded.ports.usage}/services/usage", key)
+    agent = Agent(loaded, usage, inventory.host_name())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: agent.stop())
+    agent.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
