@@ -10,7 +10,7 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
-from babel.messages.catalog import Catalog
+from babel.messages.catalog import Catalog, Message
 from babel.messages.pofile import PoFileError, read_po, write_po
 
 
@@ -52,7 +52,7 @@ def write(file: Path, texts: Mapping[str, str], source: str) -> None:
     _save(file, _catalogue(texts, source))
 
 
-def _messages(file: Path) -> list[object]:
+def _messages(file: Path) -> list[Message]:
     if not file.exists():
         return []
     try:
