@@ -220,10 +220,11 @@ class Agent:
                 if started_ms(lab.pid) != lab.started_ms:
                     self._labs[key] = lab.ended()
                     continue
+                seen = lab.at(now)
                 order = self._orders.get(lab.lease_id)
-                self._labs[key] = lab = lab.at(now)
-                if order is not None and order.stop and lab.over_since_ms is None:
-                    self._labs[key] = replace(lab, over_since_ms=now)
+                if order is not None and order.stop and seen.over_since_ms is None:
+                    seen = replace(seen, over_since_ms=now)
+                self._labs[key] = seen
 
     def _end(self, lab: Watched, what: Deed, order: LeaseOrder | None) -> None:
         """Signal the lab's first process; when it ends, the kernel ends all others in there."""
