@@ -1,0 +1,37 @@
+// Small things every page does. Pages work without it.
+(() => {
+  // A form is sent once: a second click while it is on its way does nothing.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (event.defaultPrevented || form.hasAttribute("hx-post")) return;
+    if (form.dataset.confirm && !window.confirm(form.dataset.confirm)) {
+      event.preventDefault();
+      return;
+    }
+    if (form.dataset.sent) {
+      event.preventDefault();
+      return;
+    }
+    form.dataset.sent = "yes";
+    form.querySelectorAll("button[type=submit]").forEach((b) => b.classList.add("dli-sending"));
+  });
+
+  // Coming back with the browser's Back button: forms can be sent again.
+  window.addEventListener("pageshow", () => {
+    document.querySelectorAll("form[data-sent]").forEach((form) => {
+      delete form.dataset.sent;
+      form.querySelectorAll(".dli-sending").forEach((b) => b.classList.remove("dli-sending"));
+    });
+  });
+
+  // Buttons that show a password: data-reveal names the inputs, separated by spaces.
+  document.querySelectorAll("[data-reveal]").forEach((button) => {
+    button.addEventListener("click", () => {
+      const shown = button.getAttribute("aria-pressed") === "true";
+      button.setAttribute("aria-pressed", String(!shown));
+      button.dataset.reveal.split(" ").forEach((id) => {
+        document.getElementById(id).type = shown ? "password" : "text";
+      });
+    });
+  });
+})();
