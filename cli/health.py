@@ -18,6 +18,7 @@ from core import secrets
 from core.settings import Settings
 
 _STARTED_S = 90
+_MOST_STARTS = 3  # a part may have to wait for another one; what ends more often is broken
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,18 @@ def wait(settings: Settings, report: Report, seconds: float = _STARTED_S) -> Non
     supervised = Supervised(run_dir(settings))
     deadline = time.monotonic() + seconds
     waiting = probes(settings)
+    starts: dict[str, set[int]] = {}
     while True:
         waiting = [probe for probe in waiting if not answers(probe)]
-        states = {state.name: state.state for state in supervised.states()}
+        found = supervised.states()
+        states = {state.name: state.state for state in found}
+        for state in found:
+            starts.setdefault(state.name, set()).add(state.pid)
         slow = [p.name for p in programs(settings) if states.get(p.name) != "RUNNING"]
         if not waiting and not slow:
             return
         names = [probe.name for probe in waiting] + [n for n in slow if n not in waiting]
-        fatal = [name for name, state in states.items() if state == "FATAL"]
+        fatal = [n for n, pids in starts.items() if len(pids - {0}) > _MOST_STARTS]
         if fatal or time.monotonic() > deadline:
             raise CliError(_failure(settings, fatal or names))
         report(_("waiting for {names}", names=", ".join(dict.fromkeys(names))))
