@@ -16,7 +16,7 @@ from usage.client import Budget, Charge, CohortSpec
 from usage.service import Usage
 from web.auth import internal
 
-router = APIRouter(prefix="/internal")
+router = APIRouter(prefix="/api/internal")
 
 Hub = Annotated[str, Depends(internal("key-hub"))]
 Holder = Annotated[str, Depends(internal("key-hub", "key-worker"))]

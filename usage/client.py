@@ -150,7 +150,7 @@ class UsageClient:
     def __init__(self, url: str, key: str, timeout: float = 5.0) -> None:
         """`url` such as ``http://127.0.0.1:8091/services/usage``; `key` from core.secrets."""
         self._http = _Http(
-            url + "/internal" if not url.endswith("/") else url + "internal",
+            url + "/api/internal" if not url.endswith("/") else url + "api/internal",
             f"Bearer {key}",
             timeout,
         )
