@@ -1,0 +1,300 @@
+"""The worker's side of a grading container: start it, feed it, believe nothing it says."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import queue
+import random
+import secrets
+import socket
+import struct
+import threading
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import docker
+import docker.errors
+from docker.types import LogConfig
+
+from grader.zygote import session
+from grader.zygote.inside import frames
+from grader.zygote.protocol import Job, Limits, Result
+
+log = logging.getLogger(__name__)
+
+CAPABILITIES = ["SYS_ADMIN", "SETUID", "SETGID", "SETPCAP", "KILL"]
+"""Of the zygote's container, which runs no learner's byte: namespaces and mounts; becoming an
+unprivileged uid; emptying the bounding set; ending forks of another uid. A fork has none."""
+START_SECONDS = 180
+_BASE_MB = 1536
+"""Memory for broker, zygote and its packages."""
+_BOOT = """
+import os, sys
+def take(count):
+    data = b""
+    while len(data) < count:
+        data += os.read(0, count - len(data)) or sys.exit(72)
+    return data
+path = "/run/dli/zygote.zip"
+with open(path, "wb") as file:
+    file.write(take(int.from_bytes(take(4), "big")))
+sys.path.insert(0, path)
+from dlizygote import broker
+broker.main(path, sys.argv[1:])
+"""
+
+
+class ZygoteError(RuntimeError):
+    """The grading container does not start or keeps dying; says what its last words were."""
+
+
+def archive() -> bytes:
+    """The files of `inside` as a zip archive, package `dlizygote`."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as target:
+        for path in sorted(Path(__file__).with_name("inside").glob("*.py")):
+            target.writestr(f"dlizygote/{path.name}", path.read_bytes())
+    return data.getvalue()
+
+
+def arguments(
+    image: str, packages: list[str], limits: Limits, instance: str, parallel: int
+) -> dict[str, Any]:
+    """Arguments of `containers.create` (pure)."""
+    memory = f"{_BASE_MB + parallel * (limits.memory_mb + limits.disk_mb)}m"
+    return {
+        "image": image,
+        "name": f"{instance}-grading-{secrets.token_hex(6)}",
+        "labels": {"dli.instance": instance, "dli.kind": "grading"},
+        "entrypoint": ["python3", "-I", "-c", _BOOT],
+        "command": packages,
+        "user": "0:0",
+        "working_dir": "/",
+        "stdin_open": True,
+        "network_mode": "none",
+        "ipc_mode": "private",
+        "read_only": True,
+        "cap_drop": ["ALL"],
+        "cap_add": CAPABILITIES,
+        "security_opt": ["no-new-privileges"],
+        "mem_limit": memory,
+        "memswap_limit": memory,
+        "pids_limit": parallel * limits.processes + 32,
+        "nano_cpus": parallel * 1_000_000_000,
+        "tmpfs": {"/run/dli": "size=4m,mode=0700", "/work": "size=1m,mode=0755",
+                  "/tmp": "size=64m,mode=1777"},  # noqa: S108
+        "log_config": LogConfig(type="none"),
+        "healthcheck": {"test": ["NONE"]},
+    }  # fmt: skip
+
+
+class Zygote:
+    """A grading container for one set of packages. Thread-safe; runs `parallel` jobs at once.
+
+    Use as a context manager. Started at the first job, started anew when it died. `client` is a
+    docker client of our own; the container is removed by `close`.
+    """
+
+    def __init__(
+        self, client: docker.DockerClient, image: str, packages: list[str], limits: Limits,
+        instance: str, parallel: int = 2,
+    ) -> None:  # fmt: skip
+        self.limits = limits
+        self.timings: dict[str, float] = {}
+        """Of the last start, in seconds: container, import."""
+        self.failed_imports: dict[str, str] = {}
+        self._client = client
+        self._arguments = (image, packages, limits, instance, parallel)
+        self._slots: queue.Queue[int] = queue.Queue()
+        for slot in range(parallel):
+            self._slots.put(slot)
+        self._lock = threading.Lock()
+        self._link: _Link | None = None
+
+    def __enter__(self) -> Zygote:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Start the container now (otherwise the first job does). Raises ZygoteError."""
+        self._alive()
+
+    def close(self) -> None:
+        """Remove the container."""
+        with self._lock:
+            link, self._link = self._link, None
+        if link is not None:
+            link.close()
+
+    def run(self, job: Job) -> Result:
+        """Execute one notebook; blocks. Raises ZygoteError when no container can be had."""
+        begun = time.monotonic()
+        slot = self._slots.get()
+        waited = time.monotonic() - begun
+        try:
+            for _ in range(2):
+                result = self._run_once(job, slot)
+                if result is not None:
+                    result.timings["wait"] = waited
+                    return result
+            return Result(ended="crashed", detail="the grading container died twice")
+        finally:
+            self._slots.put(slot)
+
+    def _run_once(self, job: Job, slot: int) -> Result | None:
+        link = self._alive()
+        channel = link.open(slot, self.limits)
+        try:
+            return session.run(channel, job, self.limits)
+        except session.Lost:
+            log.warning("grading container died: %s", link.last_words())
+            self._forget(link)
+            return None
+        finally:
+            link.drop(channel)
+            if not channel.exited:  # a fork that cannot even be killed: start afresh
+                self._forget(link)
+
+    def _alive(self) -> _Link:
+        with self._lock:
+            if self._link is None or self._link.dead.is_set():
+                if self._link is not None:
+                    self._link.close()
+                self._link = _Link(self._client, *self._arguments)
+                self.timings = self._link.timings
+                self.failed_imports = self._link.failed
+            return self._link
+
+    def _forget(self, link: _Link) -> None:
+        with self._lock:
+            if self._link is link:
+                self._link = None
+        link.close()
+
+
+class _Link:
+    """One running container and the thread that reads from it."""
+
+    def __init__(
+        self, client: docker.DockerClient, image: str, packages: list[str], limits: Limits,
+        instance: str, parallel: int,
+    ) -> None:  # fmt: skip
+        begun = time.monotonic()
+        self.dead = threading.Event()
+        self.failed: dict[str, str] = {}
+        self._channels: dict[int, session.Channel] = {}
+        self._next = 1
+        self._errors = b""
+        self._write = threading.Lock()
+        self._ready: queue.Queue[dict[str, Any]] = queue.Queue()
+        # NPROC counts per uid over the whole host: no two containers share uids
+        self._uids = random.SystemRandom().randrange(1_000_000, 2_000_000_000, 1000)
+        made = client.containers.create(**arguments(image, packages, limits, instance, parallel))
+        self.container = made
+        try:
+            wanted = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+            self._file = made.attach_socket(params=wanted)
+            self._sock: socket.socket = getattr(self._file, "_sock", self._file)
+            self._sock.settimeout(None)
+            made.start()
+            threading.Thread(target=self._read, name="zygote-reader", daemon=True).start()
+            data = archive()
+            self._sock.sendall(len(data).to_bytes(4, "big") + data)
+            ready = self._ready.get(timeout=START_SECONDS)
+        except (queue.Empty, OSError, docker.errors.APIError) as error:
+            self.close()
+            raise ZygoteError(f"grading container: {error!r}; {self.last_words()}") from error
+        if not ready:
+            self.close()
+            raise ZygoteError(f"grading container ended at its start: {self.last_words()}")
+        self.failed = ready["failed"]
+        total = time.monotonic() - begun
+        self.timings = {"container": total - ready["import_s"], "import": ready["import_s"]}
+
+    def open(self, slot: int, limits: Limits) -> session.Channel:
+        """Ask for a fork."""
+        with self._write:
+            job, self._next = self._next, self._next + 1
+        channel = session.Channel(job, self.send)
+        self._channels[job] = channel
+        order = {"uid": self._uids + slot, "limits": {
+            "seconds": limits.wall_seconds, "memory_mb": limits.memory_mb,
+            "disk_mb": limits.disk_mb, "files": limits.files, "processes": limits.processes,
+            "output_bytes": limits.output_bytes, "cell_bytes": limits.cell_bytes,
+        }}  # fmt: skip
+        channel.send(frames.OPEN, json.dumps(order).encode())
+        if self.dead.is_set():
+            channel.events.put((frames.EXIT, None))
+        return channel
+
+    def drop(self, channel: session.Channel) -> None:
+        """Forget a job; what still comes from it is thrown away."""
+        self._channels.pop(channel.job, None)
+
+    def send(self, data: bytes) -> None:
+        """Whole frames, from any thread."""
+        with self._write:
+            try:
+                self._sock.sendall(data)
+            except OSError:
+                self._died()
+
+    def last_words(self) -> str:
+        """End of the container's stderr, for the log."""
+        return self._errors[-2000:].decode("utf-8", "replace")
+
+    def close(self) -> None:
+        """Remove the container and end the reader."""
+        self._died()
+        with contextlib.suppress(docker.errors.APIError):
+            self.container.remove(force=True, v=True)
+        with contextlib.suppress(OSError, AttributeError):
+            self._file.close()
+
+    def _read(self) -> None:
+        splitter = frames.Splitter()
+        try:
+            for stream, data in _demultiplex(self._sock):
+                if stream == 2:
+                    self._errors = (self._errors + data)[-65536:]
+                    continue
+                for job, kind, payload in splitter.feed(data):
+                    self._dispatch(job, kind, payload)
+        except (OSError, ValueError) as error:
+            log.info("grading container's stream ended: %s", error)
+        self._died()
+
+    def _dispatch(self, job: int, kind: int, payload: bytes) -> None:
+        if kind == frames.READY:
+            self._ready.put(json.loads(payload))
+        elif job in self._channels:
+            self._channels[job].events.put((kind, payload))
+
+    def _died(self) -> None:
+        self.dead.set()
+        self._ready.put({})
+        for channel in list(self._channels.values()):
+            channel.events.put((frames.EXIT, None))
+
+
+def _demultiplex(sock: socket.socket) -> Any:
+    """Docker's attach stream: (1 stdout | 2 stderr, bytes)."""
+    buffer = bytearray()
+    while True:
+        chunk = sock.recv(1 << 18)
+        if not chunk:
+            return
+        buffer += chunk
+        while len(buffer) >= 8:
+            stream, length = struct.unpack_from("!BxxxI", buffer)
+            if len(buffer) < 8 + length:
+                break
+            yield stream, bytes(buffer[8 : 8 + length])
+            del buffer[: 8 + length]
