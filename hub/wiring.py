@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from core import secrets
-from core.settings import ROOT, Settings
+from core.settings import Settings
 from hub import access, pages
 from hub.signin import EventCodeAuthenticator
 from hub.signup import MINIMUM_PASSWORD
@@ -30,7 +30,8 @@ def apply(c: Any, settings: Settings) -> None:
     update_storage(c, settings)
     update_spawning(c, settings)
     update_labs(c, settings, address, usage)
-    update_pages(c, settings)
+    c.JupyterHub.default_url = HOME
+    pages.update_pages(c, settings)
     update_signin(c, settings, usage)
     access.update_roles(c)
     access.update_services(c, settings)
@@ -96,15 +97,6 @@ def update_labs(c: Any, settings: Settings, gateway: str, usage: UsageClient) ->
     c.LabSpawner.usage = usage
     c.LabSpawner.gateway = gateway
     c.LabSpawner.default_url = "/lab"
-
-
-def update_pages(c: Any, settings: Settings) -> None:
-    """Our templates over JupyterHub's, in the reader's language; people land on their home."""
-    c.JupyterHub.default_url = HOME
-    c.JupyterHub.template_paths = [str(ROOT / "hub" / "templates")]
-    c.JupyterHub.template_vars = {"site_name": settings.site.name}
-    c.JupyterHub.jinja_environment_options = {"extensions": ["jinja2.ext.i18n"]}
-    pages.install(settings)
 
 
 def update_signin(c: Any, settings: Settings, usage: UsageClient) -> None:
