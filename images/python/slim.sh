@@ -10,8 +10,10 @@ site=$venv/lib/python3.11/site-packages
 find "$site" -depth -type d \( -name tests -o -name test_data \) \
   -not -path '*/sympy/*' -exec rm -rf {} +
 find "$venv" -type f \( -name '*.map' -o -name '*.pxd' -o -name '*.pyx' -o -name '*.a' \) -delete
-rm -rf "$site/torch/include" "$site/torch/test" "$site/torch/share/cmake" "$site/torch/bin" \
+rm -rf "$site/torch/include" "$site/torch/test" "$site/torch/share/cmake" \
   "$site/numpy/_core/include" "$venv/include" "$venv/share/man"
+# `import torch` fails without this one program.
+find "$site/torch/bin" -type f -not -name torch_shm_manager -delete
 
 # JupyterLab reads staging/package.json; the rest of staging serves `jupyter lab build`.
 find "$site/jupyterlab/staging" -mindepth 1 -maxdepth 1 -not -name package.json -exec rm -rf {} +
