@@ -1,4 +1,4 @@
-"""What goes into the images, prepared on the host: the Debian base, wheels, the Lab extension."""
+"""What goes into the images, prepared on the host: the Debian base and Python wheels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import docker
 import docker.errors
 
-from core.settings import ROOT, Settings
+from core.settings import Settings
 
 Report = Callable[[str], None]
 
@@ -80,7 +80,9 @@ def _pull_base(tag: str) -> bool:
     try:
         subprocess.run(
             ["docker", "pull", "--quiet", image],
-            check=True, capture_output=True, timeout=PULL_SECONDS,
+            check=True,
+            capture_output=True,
+            timeout=PULL_SECONDS,
         )
         subprocess.run(["docker", "tag", image, tag], check=True, capture_output=True)
     except (subprocess.SubprocessError, OSError):
@@ -97,9 +99,17 @@ def _bootstrap_base(tag: str) -> None:
         log = Path(work) / "log"
         with log.open("wb") as output:
             made = subprocess.run(
-                [tool, "--variant=minbase", "--include=python3,ca-certificates",
-                 "--exclude=e2fsprogs", DEBIAN, str(root)],
-                stdout=output, stderr=subprocess.STDOUT, check=False,
+                [
+                    tool,
+                    "--variant=minbase",
+                    "--include=python3,ca-certificates",
+                    "--exclude=e2fsprogs",
+                    DEBIAN,
+                    str(root),
+                ],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                check=False,
             )
         if made.returncode:
             tail = log.read_text(errors="replace").splitlines()[-5:]
@@ -108,15 +118,26 @@ def _bootstrap_base(tag: str) -> None:
 
 
 def _import_base(root: Path, tag: str) -> None:
-    excluded = ("./var/lib/apt/lists/*", "./var/cache/apt/*", "./usr/share/doc/*",
-                "./usr/share/locale/*", "./usr/share/man/*", "./dev/*", "./proc/*", "./sys/*")
+    excluded = (
+        "./var/lib/apt/lists/*",
+        "./var/cache/apt/*",
+        "./usr/share/doc/*",
+        "./usr/share/locale/*",
+        "./usr/share/man/*",
+        "./dev/*",
+        "./proc/*",
+        "./sys/*",
+    )
     with subprocess.Popen(
         ["tar", "-C", str(root), "-c", *[f"--exclude={name}" for name in excluded], "."],
         stdout=subprocess.PIPE,
     ) as tar:
         done = subprocess.run(
             ["docker", "import", "-c", "LABEL dli.built=1", "-", tag],
-            stdin=tar.stdout, capture_output=True, text=True, check=False,
+            stdin=tar.stdout,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     if done.returncode:
         raise PartError(f"docker import of the base image failed: {done.stderr.strip()}")
@@ -131,14 +152,15 @@ def _debootstrap() -> str:
             subprocess.run(["apt-get", "update", "-qq"], check=False, capture_output=True)
             subprocess.run(
                 ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "debootstrap"],
-                check=False, capture_output=True,
+                check=False,
+                capture_output=True,
             )
         place = shutil.which("debootstrap") or "/usr/sbin/debootstrap"
     if not Path(place).exists() or os.geteuid() != 0:
         raise PartError(
             f"no base image: no registry has debian:{DEBIAN}-slim for this Docker engine, and "
             "debootstrap needs root. Either run `docker pull` against a registry you have and tag "
-            "it dli/base:bookworm, or run `sudo apt install debootstrap` and then `./dli up` as root"
+            "it dli/base:bookworm, or run `sudo apt install debootstrap` and `./dli up` as root"
         )
     return place
 
@@ -173,8 +195,19 @@ def ensure_wheels(requirements: list[Path], cache: Path, report: Report) -> list
 
 def _download(requirements: list[Path], folder: Path) -> None:
     command = [
-        sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
-        "--python-version", PYTHON, "--implementation", "cp", "--dest", str(folder),
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--python-version",
+        PYTHON,
+        "--implementation",
+        "cp",
+        "--dest",
+        str(folder),
     ]
     for abi in ("cp311", "abi3", "none"):
         command += ["--abi", abi]
@@ -211,12 +244,3 @@ def _check_cpu_torch(folder: Path) -> None:
                 "PIP_EXTRA_INDEX_URL to PyTorch's CPU index (pytorch.org, Get Started, Compute "
                 "Platform: CPU), or put the +cpu wheel into a folder and set PIP_FIND_LINKS to it"
             )
-
-
-# ---- JupyterLab extension -----------------------------------------------------------------------
-
-
-def ensure_extension(cache: Path, report: Report) -> Path:
-    """Folder with the built extension: `dli_lab/` (server side and prebuilt assets)."""
-    del cache, report
-    return ROOT / "labextension" / "dist"

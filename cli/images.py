@@ -19,7 +19,7 @@ from typing import IO, Any
 import docker
 import docker.errors
 
-from cli import image_parts
+from cli import image_extension, image_parts
 from core.settings import ROOT, Settings
 
 Report = Callable[[str], None]
@@ -125,8 +125,10 @@ def _ensure_image(
         image_parts.ensure_base(client, BASE, report)
     files = dict(_context_files(image))
     if image.extension:
-        built = image_parts.ensure_extension(image_parts.cache_dir(settings), report)
+        built = image_extension.ensure(image_parts.cache_dir(settings), report)
         files.update(_tree(built, "labextension"))
+        for name, path in image_extension.server_files().items():
+            files[f"dli/dli_lab/{name}"] = path
     digest = _digest(image, files, _label(client, image.parent) or "base")
     if _label(client, image.tag) == digest:
         return

@@ -109,7 +109,8 @@ def code_version() -> str:
         for file in sorted((ROOT / room).rglob("*")):
             if file.suffix in _CODE and "__pycache__" not in file.parts:
                 total.update(f"{file}\0".encode() + file.read_bytes())
-    total.update((ROOT / "jupyterhub_config.py").read_bytes())
+    for name in ("jupyterhub_config.py", "requirements.lock"):
+        total.update((ROOT / name).read_bytes())
     return total.hexdigest()
 
 
