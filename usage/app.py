@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, Response
 
 from core import course, log
 from core.settings import Settings
-from usage import api_internal, api_lab, metrics, texts
+from usage import api_internal, api_lab, metrics, pages_admin, pages_home, texts
 from usage.database import Database
 from usage.hub import Hub, HubDown
 from usage.meter import Meter
@@ -55,6 +55,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(texts.Said, _said)
     app.include_router(api_internal.router)
     app.include_router(api_lab.router)
+    app.include_router(pages_home.router)
+    app.include_router(pages_admin.router)
     app.add_api_route("/metrics", _metrics)
     return app
 

@@ -46,11 +46,17 @@ def ask(
 
 
 def decide(
-    session: Session, request_id: str, grant: bool, actor: str, is_admin: bool, time: Clock
+    session: Session,
+    request_id: str,
+    cohort: str,
+    grant: bool,
+    actor: str,
+    is_admin: bool,
+    time: Clock,
 ) -> Request:
     """Grant or decline. An instructor grants out of the cohort's allowance. Raises No."""
     row = session.get(Request, request_id)
-    if row is None or row.state != "open":
+    if row is None or row.cohort_id != cohort or row.state != "open":
         raise No("request_unknown")
     if grant:
         _pay(session, row, actor, is_admin, time)
@@ -62,11 +68,11 @@ def decide(
 
 def _pay(session: Session, row: Request, actor: str, is_admin: bool, time: Clock) -> None:
     amount = row.minutes * MS_PER_HOUR // 60 * WHOLE
-    cohort = session.get_one(Cohort, row.cohort_id)
+    holder = session.get_one(Cohort, row.cohort_id)
     if not is_admin:
-        if cohort.allowance < amount:
-            raise No("allowance_used", left=cohort.allowance)
-        cohort.allowance -= amount
+        if holder.allowance < amount:
+            raise No("allowance_used", left=holder.allowance)
+        holder.allowance -= amount
     reason = f"request of {row.username}: {row.note}" if row.note else f"request of {row.username}"
     key = f"request:{row.id}"
     ledger.book(session, row.cohort_id, "top-up", amount, actor, reason, key, time.now())

@@ -176,10 +176,10 @@ class Usage:
                 raise No("no_cohort")
             requests.ask(session, cohort, username, minutes, note, self.clock)
 
-    def decide(self, request_id: str, grant: bool, actor: str, is_admin: bool) -> None:
-        """Answer a request."""
+    def decide(self, request_id: str, cohort: str, grant: bool, actor: str, is_admin: bool) -> None:
+        """Answer a request of this cohort."""
         with self.database.write() as session:
-            requests.decide(session, request_id, grant, actor, is_admin, self.clock)
+            requests.decide(session, request_id, cohort, grant, actor, is_admin, self.clock)
         log.event(_log, "request decided", request=request_id, grant=grant, actor=actor)
 
     # -- set-up

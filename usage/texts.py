@@ -54,6 +54,29 @@ def gpu_time(units: int) -> str:
     return formats.duration(float(gpu_seconds(max(0, units))))
 
 
+def exact_seconds(units: int) -> str:
+    """Units as seconds of a whole GPU, to the tenth: what a charge is checked with."""
+    return formats.number(gpu_seconds(units), 1)
+
+
+def words(code: str) -> str:
+    """Roles, kinds of entries and states of leases in words."""
+    return {
+        "trainee": _("Trainee"),
+        "assistant": _("Assistant"),
+        "instructor": _("Instructor"),
+        "admin": _("Cohort administrator"),
+        "grant": _("Grant"),
+        "top-up": _("Top-up"),
+        "correction": _("Correction"),
+        "refund": _("Refund"),
+        "charge": _("Charge"),
+        "reserved": _("Starting"),
+        "active": _("Running"),
+        "ended": _("Ended"),
+    }.get(code, code)
+
+
 def _readable(key: str, value: Any, zone: str) -> Any:
     if isinstance(value, datetime):
         return formats.moment(value, zone)
@@ -158,6 +181,7 @@ def _form_sentences() -> dict[str, str]:
         "cohort_name": _("A cohort needs a name."),
         "zone_unknown": _("%(value)s is not a time zone. Write for example Asia/Seoul."),
         "course_unknown": _("There is no course %(course)s. Known: %(known)s."),
+        "number_unreadable": _("%(field)s = %(value)s: not a whole number."),
         "number_out_of_range": _("%(field)s = %(value)s: must be from %(least)s to %(most)s."),
     }
 
