@@ -159,6 +159,10 @@ class UsageClient:
         """Close the pooled connections."""
         self._http.close()
 
+    def __deepcopy__(self, _memo: dict[int, Any]) -> UsageClient:
+        """Itself: traitlets copies every value of its configuration, a connection has no copy."""
+        return self
+
     # -- GPUs and leases -----------------------------------------------------------------------
 
     def put_inventory(self, host: str, slots: list[Slot]) -> None:
