@@ -88,6 +88,12 @@ def update_spawning(c: Any, settings: Settings) -> None:
     # Docker being down must not end the Hub: 0 switches that off.
     c.Spawner.consecutive_failure_limit = 0
     c.Spawner.poll_interval = 10
+    # What a person asked to start is read and checked by LabSpawner.start itself.
+    c.Spawner.apply_user_options = _leave_to_start
+
+
+def _leave_to_start(_spawner: Any, _options: dict[str, Any]) -> None:
+    """JupyterHub's hook for user options: nothing to do before the start."""
 
 
 def update_labs(c: Any, settings: Settings, gateway: str, usage: UsageClient) -> None:

@@ -56,7 +56,7 @@ class Agent:
         self._usage = usage
         self._docker: Any = None
         self._file = settings.state_dir / "run" / "agent.json"
-        memory = Memory.load(self._file, boot_id())
+        memory = Memory.load(self._file, boot_id(), boot_ms())
         self._orders = memory.orders
         self._labs = memory.labs
         self._lock = threading.Lock()
@@ -163,17 +163,18 @@ class Agent:
         self._measure()
         with self._lock:
             labs = list(self._labs.values())
+        now = boot_ms()
         try:
-            orders = self._usage.observe(self.host, Observation(boot_id(), report(labs)))
+            orders = self._usage.observe(self.host, Observation(boot_id(), report(labs, now)))
         except _USAGE_ERRORS as error:
             self._usage_is(False, str(error))
         else:
             self._usage_is(True)
-            self._take(orders, reported=labs)
+            self._take(orders, [lab for lab in labs if not lab.reported_running(now)])
         self._save()
 
-    def _take(self, orders: list[LeaseOrder], reported: list[Watched]) -> None:
-        done = {lab.container_id for lab in reported if not lab.running}
+    def _take(self, orders: list[LeaseOrder], ended: list[Watched]) -> None:
+        done = {lab.container_id for lab in ended}
         with self._lock:
             self._labs = {key: lab for key, lab in self._labs.items() if key not in done}
             alive = {lab.lease_id for lab in self._labs.values()}
@@ -218,7 +219,7 @@ class Agent:
                 if not lab.running:
                     continue
                 if started_ms(lab.pid) != lab.started_ms:
-                    self._labs[key] = lab.ended()
+                    self._labs[key] = lab.ended(now)
                     continue
                 seen = lab.at(now)
                 order = self._orders.get(lab.lease_id)

@@ -9,6 +9,7 @@ spawner's state, written before the container starts.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import html
 import logging
 from collections.abc import AsyncIterator
@@ -19,7 +20,7 @@ import requests
 from docker.errors import APIError, DockerException, NotFound
 from dockerspawner import DockerSpawner
 from jupyterhub.spawner import SpawnException
-from jupyterhub.utils import url_path_join
+from jupyterhub.utils import maybe_future, url_path_join
 from traitlets import Any as AnyTrait
 from traitlets import Unicode, default
 
@@ -313,16 +314,18 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc] # no type information is 
         failed_start = self._starting or self._waiting_for_response
         held, read_at = await self._held(), boot_ms()
         try:
-            await self._remove(self.object_id, 0 if now else _STOP_WAIT_S)
+            await self._end(self.object_id, 0 if now else _STOP_WAIT_S)
+            if held is not None:
+                held += boot_ms() - read_at
+            if lease_id:
+                reason = "start_abandoned" if failed_start else "stopped"
+                await self._release(lease_id, held, reason, platform_fault=failed_start)
+                lease_id = ""
+            await self._remove(self.object_id)
         except DOCKER_ERRORS:
             self.lease_id = lease_id  # it may still run: the lease stays open, the agent watches
             raise
-        if held is not None:
-            held += boot_ms() - read_at
-        if lease_id:
-            reason = "start_abandoned" if failed_start else "stopped"
-            await self._release(lease_id, held, reason, platform_fault=failed_start)
-        event(log, "lab stopped", person=self.user.name, lease=lease_id, held_ms=held)
+        event(log, "lab stopped", person=self.user.name, held_ms=held)
         self.clear_state()
 
     async def run_post_stop_hook(self) -> None:
@@ -336,7 +339,7 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc] # no type information is 
                 lease_id = ""  # it may still run: the agent settles it
         if lease_id:
             await self._release(lease_id, None, "lab_ended")
-        await super().run_post_stop_hook()
+        await maybe_future(super().run_post_stop_hook())
 
     async def _held(self) -> int | None:
         try:
@@ -345,11 +348,14 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc] # no type information is 
             return None
         return held_ms(state["Pid"]) if state["Running"] else None
 
-    async def _remove(self, container: str, wait_s: int = 0) -> None:
-        """Stop (politely for `wait_s` seconds) and remove; one that is gone is no error."""
+    async def _end(self, container: str, wait_s: int) -> None:
+        """End the container's processes, politely for `wait_s` seconds; gone is no error."""
+        with contextlib.suppress(NotFound):
+            await self.docker("stop", container, timeout=wait_s)
+
+    async def _remove(self, container: str) -> None:
+        """Remove the container, running or not; gone is no error."""
         try:
-            if wait_s:
-                await self.docker("stop", container, timeout=wait_s)
             await self.docker("remove_container", container, force=True, v=True)
         except NotFound:
             pass

@@ -13,6 +13,10 @@ from typing import Any
 
 from core.wire import LeaseOrder, SeenContainer, from_json
 
+HANDOVER_MS = 3000
+"""For so long an ended lab counts as running in reports. When the Hub stopped it, the Hub knows the
+exact held time and the reason and says so first; the agent's word is for ends that nobody saw."""
+
 
 class Deed(Enum):
     """What to do with a running container now."""
@@ -39,14 +43,20 @@ class Watched:
     running: bool = True
     over_since_ms: int | None = None
     """When (boot clock) its lease was first seen to be over by order, not by time."""
+    gone_since_ms: int | None = None
+    """When (boot clock) its process was first seen to be gone."""
 
     def at(self, now_ms: int) -> Watched:
         """Itself, still running at `now_ms`."""
         return replace(self, held_ms=max(self.held_ms, now_ms - self.started_ms))
 
-    def ended(self) -> Watched:
+    def ended(self, now_ms: int) -> Watched:
         """Itself, found to be gone; its held time stays what was last seen."""
-        return replace(self, running=False)
+        return replace(self, running=False, gone_since_ms=now_ms)
+
+    def reported_running(self, now_ms: int) -> bool:
+        """False once its end is to be reported. See HANDOVER_MS."""
+        return self.running or now_ms - (self.gone_since_ms or 0) < HANDOVER_MS
 
 
 def deed(lab: Watched, order: LeaseOrder | None, now_ms: int, grace_ms: int) -> Deed:
@@ -64,10 +74,10 @@ def deed(lab: Watched, order: LeaseOrder | None, now_ms: int, grace_ms: int) -> 
     return Deed.ASK if lab.held_ms >= grant else Deed.LEAVE
 
 
-def report(labs: list[Watched]) -> list[SeenContainer]:
+def report(labs: list[Watched], now_ms: int) -> list[SeenContainer]:
     """Labs with a lease, as the usage service is told of them."""
     return [
-        SeenContainer(lab.container_id, lab.lease_id, lab.held_ms, lab.running)
+        SeenContainer(lab.container_id, lab.lease_id, lab.held_ms, lab.reported_running(now_ms))
         for lab in labs
         if lab.lease_id
     ]
@@ -97,7 +107,7 @@ class Memory:
         draft.replace(file)
 
     @staticmethod
-    def load(file: Path, boot_id: str) -> Memory:
+    def load(file: Path, boot_id: str, now_ms: int) -> Memory:
         """From `file`; an empty memory when there is none or it cannot be read.
 
         Labs of an earlier boot are not running any more, whatever was running then.
@@ -112,5 +122,5 @@ class Memory:
         return Memory(
             boot_id,
             {order.lease_id: order for order in orders},
-            {lab.container_id: lab if same_boot else lab.ended() for lab in labs},
+            {lab.container_id: lab if same_boot else lab.ended(now_ms) for lab in labs},
         )
