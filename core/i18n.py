@@ -48,8 +48,7 @@ def translations(folder: Path, language: str) -> gettext.NullTranslations:
 @lru_cache(maxsize=64)
 def merged(folders: tuple[Path, ...], language: str) -> gettext.NullTranslations:
     """Texts of several folders; the first folder that knows a text wins. Cached."""
-    first = _Chain([translations(folder, language) for folder in folders])
-    return first
+    return _Chain([translations(folder, language) for folder in folders])
 
 
 class _Chain(gettext.NullTranslations):

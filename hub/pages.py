@@ -95,33 +95,32 @@ class _Texts:
 
     def __init__(self, default: str) -> None:
         self._default = default
-        # Jinja looks at the function itself, so bound methods are wrapped here.
-        self.gettext = pass_context(self._gettext)
-        self.ngettext = pass_context(self._ngettext)
-        self.known = pass_context(self._known)
-        self.language = pass_context(self._language)
-        self.http_explanation = pass_context(self._http_explanation)
 
-    def _language(self, context: Context) -> str:
+    @pass_context
+    def language(self, context: Context) -> str:
         return language_of(_handler(context), self._default)
 
     def _texts(self, context: Context) -> gettext.NullTranslations:
-        return texts(self._language(context))
+        return texts(self.language(context))
 
-    def _gettext(self, context: Context, message: str, **values: Any) -> Markup:
-        return Markup(self._texts(context).gettext(message)) % values
+    @pass_context
+    def gettext(self, context: Context, message: str, **values: Any) -> Markup:
+        return Markup(self._texts(context).gettext(message)) % values  # noqa: S704 # our texts
 
-    def _ngettext(
+    @pass_context
+    def ngettext(
         self, context: Context, singular: str, plural: str, number: int, **values: Any
     ) -> Markup:
         values.setdefault("num", number)
-        return Markup(self._texts(context).ngettext(singular, plural, number)) % values
+        return Markup(self._texts(context).ngettext(singular, plural, number)) % values  # noqa: S704
 
-    def _known(self, context: Context, message: str) -> str:
+    @pass_context
+    def known(self, context: Context, message: str) -> str:
         """A text of JupyterHub's in the reader's language; unchanged when it is not ours."""
         return self._texts(context).gettext(message) if message else ""
 
-    def _http_explanation(self, context: Context, status: int) -> tuple[str, str]:
+    @pass_context
+    def http_explanation(self, context: Context, status: int) -> tuple[str, str]:
         found = self._texts(context)
         title, sentence = _explanation(int(status))
         return found.gettext(title), found.gettext(sentence)
@@ -132,8 +131,10 @@ def _explanation(status: int) -> tuple[str, str]:
     known = {
         403: (
             N_("You may not open this"),
-            N_("Your account has no access to this page. "
-               "If you think it should, ask your instructor."),
+            N_(
+                "Your account has no access to this page. "
+                "If you think it should, ask your instructor."
+            ),
         ),
         404: (
             N_("There is no such page"),
@@ -146,8 +147,10 @@ def _explanation(status: int) -> tuple[str, str]:
     if status >= 500:
         return (
             N_("Something went wrong on our side"),
-            N_("The error was recorded. Try again; "
-               "if it stays, tell the people who run this platform."),
+            N_(
+                "The error was recorded. Try again; "
+                "if it stays, tell the people who run this platform."
+            ),
         )
     return N_("This did not work"), N_("Go back and try again.")
 

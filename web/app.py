@@ -6,6 +6,7 @@ Routes are declared without the prefix (``@app.get("/cohorts")``) and reached be
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -53,6 +54,8 @@ def create_app(
     app.state.keys = {name: secrets.load(settings.state_dir, name) for name in secrets.NAMES}
     app.state.simulated_gpus = lambda: simulated_gpus(settings.state_dir)
     errors.install(app)
+    # The envelope logs each request; uvicorn's line would hold the query, and so sign-in codes.
+    logging.getLogger("uvicorn.access").addFilter(_nothing)
     app.include_router(_router)
     app.add_middleware(
         Envelope,
@@ -61,6 +64,10 @@ def create_app(
         default_language=settings.site.language,
     )
     return app
+
+
+def _nothing(_record: logging.LogRecord) -> bool:
+    return False
 
 
 _router = APIRouter()
@@ -92,7 +99,11 @@ def _language(
     response = RedirectResponse(security.local_path(next, hub.prefix), 303)
     if language in languages.LANGUAGES:
         response.set_cookie(
-            languages.COOKIE, language, max_age=_YEAR, path="/", secure=hub.secure,
+            languages.COOKIE,
+            language,
+            max_age=_YEAR,
+            path="/",
+            secure=hub.secure,
             samesite="lax",
         )
     return response

@@ -73,12 +73,18 @@ def _npm_ci(folder: Path, development: bool, timeout: float) -> None:
     environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}"}
     try:
         done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True,
-            timeout=timeout, check=False,
+            command,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
     except subprocess.TimeoutExpired:
-        raise AssetError(f"npm ci did not finish in {timeout:.0f} s; is the registry reachable?") \
-            from None
+        raise AssetError(
+            f"npm ci did not finish in {timeout:.0f} s; is the registry reachable?"
+        ) from None
     if done.returncode:
         raise AssetError(f"npm ci failed in {folder}:\n{(done.stderr or done.stdout)[-2000:]}")
 

@@ -133,20 +133,28 @@ class HubSignIn:
         state = request.query_params.get("state", "")
         kept = self._open(request.cookies.get(self._state_cookie(state)), STATE_SECONDS)
         if kept is None:
-            raise HTTPException(403, _("This sign-in expired or was begun in another browser. "
-                                       "Go to the start page and sign in again."))
+            raise HTTPException(
+                403,
+                _(
+                    "This sign-in expired or was begun in another browser. "
+                    "Go to the start page and sign in again."
+                ),
+            )
         code = request.query_params.get("code")
         if not code:
             raise HTTPException(403, _("The sign-in was refused. You may not have access here."))
         self._follow_hub()
         try:
-            token = await self._hub.token_for_code(
-                code, code_verifier=kept["verifier"], sync=False
-            )
+            token = await self._hub.token_for_code(code, code_verifier=kept["verifier"], sync=False)
         except HubError as error:
             if getattr(error, "log_message", "").startswith("Failed to check"):
-                raise HTTPException(403, _("This sign-in was already used or expired. "
-                                           "Go to the start page and sign in again.")) from error
+                raise HTTPException(
+                    403,
+                    _(
+                        "This sign-in was already used or expired. "
+                        "Go to the start page and sign in again."
+                    ),
+                ) from error
             raise HubUnavailable(str(error)) from error
         response = RedirectResponse(security.local_path(kept["after"], self.prefix), 303)
         response.delete_cookie(self._state_cookie(state), path=self.prefix)
@@ -186,8 +194,13 @@ class HubSignIn:
 
     def _set_cookie(self, response: Response, name: str, value: str, seconds: int) -> None:
         response.set_cookie(
-            name, value, max_age=seconds, path=self.prefix,
-            secure=self.secure, httponly=True, samesite="lax",
+            name,
+            value,
+            max_age=seconds,
+            path=self.prefix,
+            secure=self.secure,
+            httponly=True,
+            samesite="lax",
         )
 
     def _seal(self, data: dict[str, str]) -> str:
@@ -279,7 +292,8 @@ async def lab_token(request: Request) -> Person:
     model = await hub.model(token.strip()) if kind.lower() == "token" and token.strip() else None
     if model is None or not hub.is_lab_token(model):
         raise HTTPException(
-            401, _("The lab's token is not valid. Stop the lab and start it again."),
+            401,
+            _("The lab's token is not valid. Stop the lab and start it again."),
             headers={"WWW-Authenticate": "token"},
         )
     return Person(model["name"])
@@ -301,7 +315,8 @@ def internal(*names: str) -> Callable[[Request], str]:
             for name in names:
                 if security.same(given.strip(), known[name]):
                     return name
-        raise HTTPException(401, "a valid service key is needed",
-                            headers={"WWW-Authenticate": "Bearer"})
+        raise HTTPException(
+            401, "a valid service key is needed", headers={"WWW-Authenticate": "Bearer"}
+        )
 
     return caller

@@ -43,7 +43,10 @@ def extract(folder: Path) -> Catalog:
     """Every text of the room in `folder`, from Python and templates."""
     template = Catalog(charset="utf-8")
     found = extract_from_dir(
-        folder, method_map=_METHODS, options_map=_OPTIONS, comment_tags=("Translators:",),
+        folder,
+        method_map=_METHODS,
+        options_map=_OPTIONS,
+        comment_tags=("Translators:",),
         strip_comment_tags=False,
     )
     for name, _line, message, comments, context in found:
@@ -114,7 +117,7 @@ def _check_message(where: str, wanted: Message, kept: Message | None) -> list[st
 
 
 def _first(identifier: Any) -> str:
-    return identifier[0] if isinstance(identifier, (tuple, list)) else identifier
+    return str(identifier[0] if isinstance(identifier, (tuple, list)) else identifier)
 
 
 def _fill_english(catalogue: Catalog) -> None:
@@ -141,8 +144,14 @@ def _write(catalogue: Catalog, file: Path, room: str) -> None:
     catalogue.fuzzy = False
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("wb") as target:
-        write_po(target, catalogue, width=100, sort_output=True, include_lineno=False,
-                 ignore_obsolete=True)
+        write_po(
+            target,
+            catalogue,
+            width=100,
+            sort_output=True,
+            include_lineno=False,
+            ignore_obsolete=True,
+        )
 
 
 def main() -> int:

@@ -27,7 +27,10 @@ def install(app: FastAPI) -> None:
 
 
 def error(
-    request: Request, status: int, message: str = "", headers: Mapping[str, str] | None = None,
+    request: Request,
+    status: int,
+    message: str = "",
+    headers: Mapping[str, str] | None = None,
     problems: list[Any] | None = None,
 ) -> Response:
     """The error page, or JSON ``{"error", "message", "problems"}`` below ``/api``."""
@@ -38,7 +41,12 @@ def error(
         response = JSONResponse(body | ({"problems": problems} if problems else {}), status)
     else:
         response = render(
-            request, "web/error.html", status, code=status, title=_title(status), message=text,
+            request,
+            "web/error.html",
+            status,
+            code=status,
+            title=_title(status),
+            message=text,
             problems=problems or [],
         )
     response.headers.update(headers or {})
@@ -63,9 +71,15 @@ async def _sign_in(request: Request, _problem: Exception) -> Response:
 
 
 async def _hub_unavailable(request: Request, _problem: Exception) -> Response:
-    return error(request, 503, _("The sign-in service does not answer right now. "
-                                 "Running labs keep running. Try again in a minute."),
-                 headers={"Retry-After": "30"})
+    return error(
+        request,
+        503,
+        _(
+            "The sign-in service does not answer right now. "
+            "Running labs keep running. Try again in a minute."
+        ),
+        headers={"Retry-After": "30"},
+    )
 
 
 async def _http(request: Request, problem: Exception) -> Response:
@@ -79,8 +93,10 @@ async def _http(request: Request, problem: Exception) -> Response:
 async def _invalid(request: Request, problem: Exception) -> Response:
     assert isinstance(problem, RequestValidationError)
     found = [
-        {"where": ".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]),
-         "what": item["msg"]}
+        {
+            "where": ".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]),
+            "what": item["msg"],
+        }
         for item in jsonable_encoder(problem.errors())
     ]
     return error(request, 422, problems=found)
@@ -123,8 +139,9 @@ def _title(status: int) -> str:
 def _explanation(status: int) -> str:
     sentences = {
         401: _("Sign in and try again."),
-        403: _("Your account has no access to this page. "
-               "If you think it should, ask your instructor."),
+        403: _(
+            "Your account has no access to this page. If you think it should, ask your instructor."
+        ),
         404: _("The address may be mistyped, or the page was moved."),
         422: _("Check the values below and send the form again."),
         503: _("Try again in a minute."),

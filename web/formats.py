@@ -34,7 +34,7 @@ def percent(value: float, digits: int = 0) -> str:
 def duration(seconds: float, parts: int = 2) -> str:
     """A duration in its `parts` largest units, rounded down: "3 hr 20 min", "3시간 20분"."""
     left = max(0, int(seconds))
-    words = []
+    words: list[tuple[int, str]] = []
     for name, size in _STEPS:
         count, left = divmod(left, size)
         if count or (words and len(words) < parts and left):
@@ -81,5 +81,4 @@ def _local(value: datetime, zone: str) -> datetime:
 
 
 def _unit(count: int, name: str) -> str:
-    return str(units.format_unit(count, f"duration-{name}", length="short",
-                                 locale=i18n.language()))
+    return str(units.format_unit(count, f"duration-{name}", length="short", locale=i18n.language()))

@@ -98,7 +98,11 @@ def render(request: Request, template: str, status: int = 200, **context: Any) -
     response = HTMLResponse(text, status, headers={"Cache-Control": "no-store"})
     if hub.csrf_cookie not in request.cookies:
         response.set_cookie(
-            hub.csrf_cookie, cookie, path=hub.prefix, secure=hub.secure, httponly=True,
+            hub.csrf_cookie,
+            cookie,
+            path=hub.prefix,
+            secure=hub.secure,
+            httponly=True,
             samesite="strict",
         )
     return response

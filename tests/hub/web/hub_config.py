@@ -1,0 +1,93 @@
+"""JupyterHub's configuration in these tests: the real roles, services and pages, simple labs."""
+
+import os
+import sys
+from pathlib import Path
+
+from jupyterhub.spawner import SimpleLocalProcessSpawner
+from traitlets.config import Config
+
+from core import settings as settings_module
+from core.wire import Refusal
+from hub import access, pages
+from hub.signin import EventCodeAuthenticator
+from usage.client import Refused
+
+c: Config = get_config()  # type: ignore[name-defined] # noqa: F821 # given by JupyterHub
+settings = settings_module.load()
+folder = settings.state_dir
+
+
+class AnyPassword(EventCodeAuthenticator):
+    """The real pages and handlers; whoever types the right test password is let in."""
+
+    async def authenticate(self, _handler, data):
+        """The name, for the one test password."""
+        return data["username"] if data["password"] == "test-password-1" else None
+
+
+class Codes:
+    """Stands for the usage service: knows one event code and nobody's enrolment."""
+
+    def check_code(self, code, _language):
+        """Refuse every code but one."""
+        if code != "TEST-CODE":
+            raise Refused(Refusal("code", "no such code"))
+
+    def join(self, *_given):
+        """Nothing to keep here."""
+
+    def enrolments(self, _username):
+        """None."""
+        return []
+
+
+class Refusal4(Exception):
+    """A refused start, as the lab spawner raises it."""
+
+    jupyterhub_message = "오늘은 남은 GPU 시간이 없습니다."
+
+
+async def before_start(spawner):
+    """Let two people's labs fail or take their time."""
+    import asyncio
+
+    if spawner.user.name == "refused":
+        await asyncio.sleep(1)
+        raise Refusal4
+    if spawner.user.name == "slow":
+        await asyncio.sleep(8)
+
+
+pages.update_pages(c, settings)
+access.update_roles(c)
+access.update_services(c, settings)
+c.JupyterHub.authenticator_class = AnyPassword
+c.AnyPassword.usage = Codes()
+c.AnyPassword.allow_all = True
+c.AnyPassword.admin_users = {"boss"}
+c.AnyPassword.minimum_password_length = 10
+c.JupyterHub.default_url = "/services/usage/"
+c.JupyterHub.bind_url = settings.public_url
+c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{settings.ports.hub}"
+c.JupyterHub.db_url = f"sqlite:///{folder}/hub.sqlite"
+c.JupyterHub.cookie_secret = b"0" * 32
+c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}
+c.JupyterHub.spawner_class = SimpleLocalProcessSpawner
+c.SimpleLocalProcessSpawner.home_dir_template = str(folder / "homes" / "{username}")
+c.Spawner.cmd = [sys.executable, str(Path(__file__).with_name("small_lab.py")), str(folder)]
+c.Spawner.pre_spawn_hook = before_start
+c.ConfigurableHTTPProxy.command = [
+    os.environ["TEST_NODE"],
+    str(
+        folder
+        / "node"
+        / "node_modules"
+        / "configurable-http-proxy"
+        / "bin"
+        / "configurable-http-proxy"
+    ),
+]
+c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{settings.ports.proxy_api}"
+c.ConfigurableHTTPProxy.auth_token = "test"
+c.ConfigurableHTTPProxy.pid_file = str(folder / "proxy.pid")
