@@ -82,6 +82,8 @@ def _readable(key: str, value: Any, zone: str) -> Any:
         return formats.moment(value, zone)
     if key == "left":
         return gpu_time(value)
+    if key == "whom":
+        return value or _("the organiser")
     if key == "wait_seconds":
         return formats.duration(value)
     return reason(value) if key == "reason" else value
