@@ -1,0 +1,147 @@
+"""Whether an uploaded archive may become a submission. Never trusts a name, a size or a type.
+
+A submission is an uncompressed tar of regular files. Nothing is unpacked to find out.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import nbformat
+import nbformat.reader
+
+from web.i18n import gettext as _
+
+_MAX_DEPTH = 10
+_MAX_NAME = 255
+_MAX_PATH = 500
+_NOT_A_NOTEBOOK = (
+    ValueError,
+    RecursionError,
+    TypeError,
+    AttributeError,
+    KeyError,
+    nbformat.ValidationError,
+    nbformat.reader.NotJSONError,
+)
+RESERVED = {"timestamp.txt", "submission_secret.txt"}
+"""Names by which nbgrader keeps its own notes beside a submission."""
+
+
+class Unacceptable(Exception):
+    """Why an archive is refused: a sentence with the file's name and the remedy."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What an accepted archive holds."""
+
+    files: dict[str, bytes]
+    notebooks: list[str]
+    """Names of the notebooks at the top, without ``.ipynb``."""
+
+
+def check(archive: Path, max_bytes: int, max_files: int) -> Contents:
+    """Read and check a whole archive. Raises Unacceptable."""
+    try:
+        with tarfile.open(archive, mode="r:") as tar:
+            files = _read(tar, max_bytes, max_files)
+    except (tarfile.TarError, ValueError, EOFError, OSError, RecursionError) as error:
+        raise Unacceptable(
+            _("The upload is not a plain tar archive. Submit with the Submit button.")
+        ) from error
+    notebooks = sorted(
+        name.removesuffix(".ipynb") for name in files if name.endswith(".ipynb") and "/" not in name
+    )
+    if not notebooks:
+        raise Unacceptable(_("There is no notebook (.ipynb) in this submission."))
+    for name, data in files.items():
+        if name.endswith(".ipynb"):
+            parse_notebook(name, data)
+    return Contents(files, notebooks)
+
+
+def parse_notebook(name: str, data: bytes) -> Any:
+    """The notebook as nbformat 4. Raises Unacceptable naming the file."""
+    try:
+        text = data.decode("utf-8")
+        if not isinstance(json.loads(text).get("cells"), list):
+            raise ValueError("no cells")
+        notebook = nbformat.reads(text, as_version=4)
+        nbformat.validate(notebook)
+    except _NOT_A_NOTEBOOK as error:
+        raise Unacceptable(_bad_notebook(name)) from error
+    return notebook
+
+
+def _bad_notebook(name: str) -> str:
+    return _(
+        "%(name)s is not a valid notebook. Open it in JupyterLab, save it, and submit again; "
+        "if it does not open, fetch the assignment anew."
+    ) % {"name": name}
+
+
+def _read(tar: tarfile.TarFile, max_bytes: int, max_files: int) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    total = 0
+    for member in tar:
+        _check_member(member)
+        if member.name in files:
+            raise Unacceptable(_("%(name)s is in the submission twice.") % {"name": member.name})
+        if len(files) >= max_files:
+            raise Unacceptable(
+                _("More than %(count)s files. Remove what does not belong to the assignment.")
+                % {"count": max_files}
+            )
+        total += member.size
+        if total > max_bytes:
+            raise Unacceptable(too_large(max_bytes))
+        source = tar.extractfile(member)
+        data = source.read() if source else b""
+        if len(data) != member.size:
+            raise ValueError("cut short")
+        files[member.name] = data
+    return {name: data for name, data in files.items() if name not in RESERVED}
+
+
+def too_large(max_bytes: int) -> str:
+    """The sentence for a submission over the limit."""
+    return _(
+        "The submission is larger than %(limit)s MB. Remove data and model files and clear "
+        "large outputs, then submit again."
+    ) % {"limit": max_bytes // 1_000_000}
+
+
+def _check_member(member: tarfile.TarInfo) -> None:
+    if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.sparse is not None:
+        raise Unacceptable(
+            _("%(name)s is a link or a special file. Only regular files can be submitted.")
+            % {"name": _shown(member.name)}
+        )
+    if not acceptable_name(member.name):
+        raise Unacceptable(
+            _("The file name %(name)s cannot be used. Rename the file and submit again.")
+            % {"name": _shown(member.name)}
+        )
+
+
+def acceptable_name(name: str) -> bool:
+    """A relative path of ordinary characters, no part of it empty, ``.``, ``..`` or too long."""
+    parts = PurePosixPath(name).parts
+    if not name or name != "/".join(parts) or name.startswith("/") or "\\" in name:
+        return False
+    if len(parts) > _MAX_DEPTH or len(name.encode("utf-8", "replace")) > _MAX_PATH:
+        return False
+    if any(p in ("..", ".") or len(p.encode("utf-8", "replace")) > _MAX_NAME for p in parts):
+        return False
+    # "C": control, format (bidirectional marks too), surrogate, private and unassigned characters
+    return not any(unicodedata.category(letter).startswith("C") for letter in name)
+
+
+def _shown(name: str) -> str:
+    return "".join(c if unicodedata.category(c)[0] != "C" else "?" for c in name)[:100]

@@ -1,0 +1,200 @@
+"""The durable queue: claim with expiry, tries, parking with a reason. Any number of workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.orm import Session
+
+from core.clock import now
+from core.ids import new_id
+from grader.database import Database
+from grader.models import Job, Submission
+from grader.submissions import latest, scores_of
+
+CLAIM_SECONDS = 60
+"""A claim holds this long; its worker renews it while it works."""
+MOST_TRIES = 3
+RETRY_SECONDS = (2, 10, 30)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a batch is."""
+
+    batch: str
+    total: int
+    done: int
+    parked: int
+    reasons: list[str]
+
+    @property
+    def finished(self) -> bool:
+        """Nothing is waiting or running any more."""
+        return self.done + self.parked >= self.total
+
+
+def ask(
+    session: Session,
+    kind: str,
+    target: tuple[str, str, str],
+    by: str,
+    batch: str = "",
+) -> Job:
+    """Queue a job for course, assignment, submission; one that is already open is returned."""
+    course, assignment, submission = target
+    known = session.scalar(
+        select(Job).where(
+            Job.kind == kind,
+            Job.course == course,
+            Job.assignment == assignment,
+            Job.submission_id == submission,
+            Job.state.in_(("queued", "running")),
+        )
+    )
+    if known is not None:
+        known.batch = batch or known.batch
+        return known
+    at = now()
+    job = Job(
+        id=new_id("job"),
+        kind=kind,
+        course=course,
+        assignment=assignment,
+        submission_id=submission,
+        batch=batch or new_id("batch"),
+        requested_by=by,
+        state="queued",
+        tries=0,
+        created_at=at,
+        not_before=at,
+        claimed_by="",
+        claimed_until=None,
+        finished_at=None,
+        reason="",
+    )
+    session.add(job)
+    session.flush()
+    return job
+
+
+def grade_all(session: Session, course: str, assignment: str, by: str, again: bool) -> str:
+    """Queue each learner's last attempt that has no score; with `again`, or when all have one,
+    every last attempt. Returns the batch; it is empty when there is no submission."""
+    attempts = latest(session, course, assignment)
+    scored = scores_of(session, (a.id for a in attempts))
+    waiting = [a for a in attempts if a.id not in scored]
+    batch = new_id("batch")
+    for attempt in attempts if again or not waiting else waiting:
+        ask(session, "grade", (course, assignment, attempt.id), by, batch)
+    return batch
+
+
+def claim(database: Database, worker: str) -> Job | None:
+    """Take the oldest job that is due, or whose worker went silent; None when there is none."""
+    at = now()
+    with database.write() as session:
+        job = session.scalar(
+            select(Job)
+            .where(
+                or_(
+                    (Job.state == "queued") & (Job.not_before <= at),
+                    (Job.state == "running") & (Job.claimed_until < at),
+                )
+            )
+            .order_by(Job.kind == "grade", Job.created_at, Job.id)
+            .limit(1)
+        )
+        if job is None:
+            return None
+        if job.state == "running" and job.tries >= MOST_TRIES:
+            park(job, at, "the worker died three times while doing this")
+            return None
+        job.state = "running"
+        job.tries += 1
+        job.claimed_by = worker
+        job.claimed_until = at + timedelta(seconds=CLAIM_SECONDS)
+    return job
+
+
+def renew(database: Database, job: str, worker: str) -> bool:
+    """Hold on to a claim; False when it was lost meanwhile."""
+    with database.write() as session:
+        result = session.execute(
+            update(Job)
+            .where(Job.id == job, Job.claimed_by == worker, Job.state == "running")
+            .values(claimed_until=now() + timedelta(seconds=CLAIM_SECONDS))
+        )
+        return bool(getattr(result, "rowcount", 0))
+
+
+def finish(session: Session, job: str, worker: str) -> bool:
+    """Mark done, in the transaction that stores the result; False when the claim was lost."""
+    found = session.get(Job, job)
+    if found is None or found.claimed_by != worker or found.state != "running":
+        return False
+    found.state = "done"
+    found.finished_at = now()
+    found.reason = ""
+    return True
+
+
+def fail(database: Database, job: str, worker: str, reason: str, again: bool) -> None:
+    """Put back for another try, or park when `again` is false or the tries are used up."""
+    at = now()
+    with database.write() as session:
+        found = session.get(Job, job)
+        if found is None or found.claimed_by != worker or found.state != "running":
+            return
+        if again and found.tries < MOST_TRIES:
+            found.state = "queued"
+            found.reason = reason
+            found.not_before = at + timedelta(seconds=RETRY_SECONDS[found.tries - 1])
+        else:
+            park(found, at, reason)
+
+
+def park(job: Job, at: datetime, reason: str) -> None:
+    """Stop trying; an instructor sees why."""
+    job.state = "parked"
+    job.finished_at = at
+    job.reason = reason
+
+
+def progress(session: Session, batch: str) -> Progress:
+    """Counts of a batch."""
+    counts = dict(
+        session.execute(
+            select(Job.state, func.count()).where(Job.batch == batch).group_by(Job.state)
+        )
+        .tuples()
+        .all()
+    )
+    reasons = session.scalars(
+        select(Job.reason).where(Job.batch == batch, Job.state == "parked").limit(5)
+    )
+    return Progress(
+        batch, sum(counts.values()), counts.get("done", 0), counts.get("parked", 0), list(reasons)
+    )
+
+
+def last_of(session: Session, kind: str, course: str, assignment: str) -> Job | None:
+    """The newest job of a kind for a whole assignment or any of its submissions."""
+    return session.scalar(
+        select(Job)
+        .where(Job.kind == kind, Job.course == course, Job.assignment == assignment)
+        .order_by(Job.created_at.desc(), Job.id.desc())
+        .limit(1)
+    )
+
+
+def of_submission(session: Session, submission: Submission) -> Job | None:
+    """The newest grading job of one submission."""
+    return session.scalar(
+        select(Job)
+        .where(Job.kind == "grade", Job.submission_id == submission.id)
+        .order_by(Job.created_at.desc(), Job.id.desc())
+        .limit(1)
+    )

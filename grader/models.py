@@ -1,0 +1,177 @@
+"""The grader's tables. Rows point to blobs by SHA-256; a blob is durable before its row is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+Big = BigInteger().with_variant(Integer, "sqlite")
+Name = String(255)
+Sha256 = String(64)
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """A moment, always with its zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse a moment without a zone."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        """The moment in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Declarative base."""
+
+    type_annotation_map = {  # noqa: RUF012 (SQLAlchemy reads it from the class)
+        datetime: UtcTime,
+        int: Big,
+        str: Name,
+        float: Float,
+        dict[str, Any]: JSON,
+        list[Any]: JSON,
+    }
+
+
+class Release(Base):
+    """One published version of an assignment."""
+
+    __tablename__ = "releases"
+    __table_args__ = (UniqueConstraint("course", "assignment", "version"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    course: Mapped[str]
+    assignment: Mapped[str]
+    version: Mapped[int]
+    notebooks: Mapped[list[Any]]
+    """Names without ``.ipynb``."""
+    archives: Mapped[dict[str, Any]]
+    """Blob of the archive by language; ``en`` is always there."""
+    published_by: Mapped[str]
+    published_at: Mapped[datetime]
+
+
+class Submission(Base):
+    """One accepted attempt. `key` makes a repeated request the same attempt."""
+
+    __tablename__ = "submissions"
+    __table_args__ = (
+        UniqueConstraint("course", "assignment", "username", "attempt"),
+        UniqueConstraint("username", "key"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    course: Mapped[str]
+    assignment: Mapped[str]
+    username: Mapped[str]
+    attempt: Mapped[int]
+    key: Mapped[str]
+    sha256: Mapped[str] = mapped_column(Sha256)
+    size: Mapped[int]
+    notebooks: Mapped[list[Any]]
+    received_at: Mapped[datetime]
+    late: Mapped[bool]
+
+
+class Job(Base):
+    """Work for a worker: claimed for a while, tried again, parked with a reason."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index("jobs_open", "state", "not_before"),
+        Index(
+            "jobs_one_open_per_target",
+            "kind",
+            "course",
+            "assignment",
+            "submission_id",
+            unique=True,
+            sqlite_where=text("state IN ('queued', 'running')"),
+            postgresql_where=text("state IN ('queued', 'running')"),
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    """publish, grade or feedback."""
+    course: Mapped[str]
+    assignment: Mapped[str]
+    submission_id: Mapped[str]
+    """Empty for jobs of a whole assignment."""
+    batch: Mapped[str] = mapped_column(index=True)
+    requested_by: Mapped[str]
+    state: Mapped[str]
+    """queued, running, done or parked."""
+    tries: Mapped[int]
+    created_at: Mapped[datetime]
+    not_before: Mapped[datetime]
+    claimed_by: Mapped[str]
+    claimed_until: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    reason: Mapped[str] = mapped_column(Text)
+
+
+class Score(Base):
+    """One grading of one submission; a regrade adds a row, the newest counts."""
+
+    __tablename__ = "scores"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    submission_id: Mapped[str] = mapped_column(ForeignKey("submissions.id"), index=True)
+    graded_at: Mapped[datetime]
+    score: Mapped[float]
+    """After the late penalty."""
+    max_score: Mapped[float]
+    raw_score: Mapped[float]
+    late_penalty: Mapped[float]
+    needs_manual: Mapped[bool]
+    cells: Mapped[list[Any]]
+    """Per grade cell: notebook, cell, score, max, outcome, reason (for instructors)."""
+    flags: Mapped[list[Any]]
+    """What the detectors saw, for instructors."""
+    notebooks: Mapped[dict[str, Any]]
+    """Blob of the executed notebook by name."""
+
+
+class Feedback(Base):
+    """One rendered page of one submission's notebook."""
+
+    __tablename__ = "feedback"
+    __table_args__ = (UniqueConstraint("submission_id", "notebook"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    submission_id: Mapped[str] = mapped_column(ForeignKey("submissions.id"))
+    notebook: Mapped[str]
+    sha256: Mapped[str] = mapped_column(Sha256)
+    score_id: Mapped[int] = mapped_column(ForeignKey("scores.id"))
+    released_at: Mapped[datetime]
+    released_by: Mapped[str]

@@ -1,0 +1,226 @@
+"""The grading worker: ``python -m grader.worker``. Claims jobs one at a time until it is stopped.
+
+It writes gradebooks and scores, and reaches Docker through `grader.runner` alone. It asks the Hub
+for nothing and opens no port.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+import warnings
+from collections.abc import Callable
+from types import FrameType
+
+from sqlalchemy.exc import OperationalError, SAWarning
+
+from core import course as courses
+from core import log, settings
+from core.clock import now
+from core.course import Assignment, Course, CourseError
+from core.log import event
+from core.settings import Settings
+from grader import autograde, feedback, intake, jobs, publish
+from grader.blobs import Blobs
+from grader.database import Database
+from grader.gradebook import CourseBook, student_id
+from grader.models import Job, Score, Submission
+from grader.protocol import SandboxError
+from grader.runner import ContainerSandbox, Sandbox, Task
+from grader.submissions import latest, scores_of
+
+_LOG = logging.getLogger("grader.worker")
+_IDLE_SECONDS = 0.5
+_RENEW_SECONDS = 15
+
+
+class Parked(Exception):
+    """A job that no further try can save; the text is for the instructor."""
+
+
+class Worker:
+    """Does jobs. `name` marks its claims."""
+
+    def __init__(self, settings: Settings, database: Database, sandbox: Sandbox) -> None:
+        self.settings = settings
+        self.database = database
+        self.sandbox = sandbox
+        self.blobs = Blobs(settings.state_dir / "blobs")
+        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self._kinds: dict[str, Callable[[Job], None]] = {
+            "publish": self._publish,
+            "grade": self._grade,
+            "feedback": self._feedback,
+        }
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set; the job at hand is finished first."""
+        while not stop.is_set():
+            if not self.step():
+                stop.wait(_IDLE_SECONDS)
+
+    def step(self) -> bool:
+        """Do one job; False when there was none."""
+        try:
+            job = jobs.claim(self.database, self.name)
+        except OperationalError:
+            _LOG.exception("the database did not answer")
+            return False
+        if job is None:
+            return False
+        event(_LOG, "job begins", job=job.id, kind=job.kind, submission=job.submission_id)
+        with _Renewal(self.database, job.id, self.name):
+            self._do(job)
+        return True
+
+    def _do(self, job: Job) -> None:
+        try:
+            self._kinds[job.kind](job)
+            event(_LOG, "job done", job=job.id)
+        except (Parked, publish.Unpublishable, autograde.Ungradable, CourseError) as error:
+            self._failed(job, str(error), again=False)
+        except SandboxError as error:
+            self._failed(job, str(error), again=True)
+        except Exception as error:
+            _LOG.exception("job failed")
+            self._failed(job, f"{type(error).__name__}: {error}", again=True)
+
+    def _failed(self, job: Job, reason: str, again: bool) -> None:
+        event(_LOG, "job failed", job=job.id, reason=reason, again=again)
+        jobs.fail(self.database, job.id, self.name, reason[:2000], again)
+
+    def _course(self, job: Job) -> tuple[Course, Assignment]:
+        folder = self.settings.courses_dir / job.course
+        course = courses.load(folder, self.settings.labs.images)
+        assignment = course.assignment(job.assignment)
+        if assignment is None:
+            raise Parked(f"{folder}/course.toml no longer has the assignment {job.assignment}")
+        return course, assignment
+
+    def _publish(self, job: Job) -> None:
+        course, assignment = self._course(job)
+        book = CourseBook.of(self.settings.state_dir, course.id)
+        made = publish.publish(book, course, assignment, self.blobs)
+        with self.database.write() as session:
+            if jobs.finish(session, job.id, self.name):
+                publish.record(session, course.id, assignment.id, made, job.requested_by)
+
+    def _grade(self, job: Job) -> None:
+        _course, assignment = self._course(job)
+        with self.database.read() as session:
+            submission = session.get(Submission, job.submission_id)
+        if submission is None:
+            raise Parked("the submission is gone")
+        graded = self._graded(submission, assignment)
+        score = Score(
+            submission_id=submission.id,
+            graded_at=now(),
+            score=graded.score,
+            max_score=graded.max_score,
+            raw_score=graded.raw_score,
+            late_penalty=graded.late_penalty,
+            needs_manual=graded.needs_manual,
+            cells=graded.cells,
+            flags=graded.flags,
+            notebooks={name: self.blobs.put(data) for name, data in graded.notebooks.items()},
+        )
+        with self.database.write() as session:
+            if jobs.finish(session, job.id, self.name):
+                session.add(score)
+
+    def _graded(self, submission: Submission, assignment: Assignment) -> autograde.Graded:
+        limits = self.settings.grader
+        try:
+            contents = intake.check(
+                self.blobs.path(submission.sha256),
+                limits.max_submission_mb * 1_000_000,
+                limits.max_files,
+            )
+        except intake.Unacceptable as error:
+            raise Parked(str(error)) from None
+        book = CourseBook.of(self.settings.state_dir, submission.course)
+        entry = autograde.Entry(
+            student_id(submission.username), assignment.id, submission.received_at
+        )
+        with book.lock():
+            prepared = autograde.prepare(book, entry, contents.files)
+            files = {n: d for n, d in contents.files.items() if not n.endswith(".ipynb")}
+            files |= autograde.instructor_files(book, assignment.id)
+        ran = {
+            part.name: self.sandbox.run(Task(part.cells, files, assignment.packages))
+            for part in prepared
+        }
+        with book.lock():
+            language = self.settings.site.language
+            return autograde.finish(book, entry, prepared, ran, language)
+
+    def _feedback(self, job: Job) -> None:
+        with self.database.read() as session:
+            attempts = latest(session, job.course, job.assignment)
+            scores = scores_of(session, (a.id for a in attempts))
+        graded = [(a, scores[a.id]) for a in attempts if a.id in scores]
+        if not graded:
+            raise Parked("nothing is graded yet: grade the submissions first")
+        book = CourseBook.of(self.settings.state_dir, job.course)
+        pages, failed = feedback.render_all(book, self.blobs, graded)
+        with self.database.write() as session:
+            feedback.release(session, pages, job.requested_by)
+            if not failed:
+                jobs.finish(session, job.id, self.name)
+        if failed:
+            raise Parked("; ".join(failed))
+
+
+class _Renewal:
+    """Renews a claim in the background while its job is worked on."""
+
+    def __init__(self, database: Database, job: str, worker: str) -> None:
+        self._arguments = (database, job, worker)
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._done.wait(_RENEW_SECONDS):
+            try:
+                jobs.renew(*self._arguments)
+            except OperationalError:
+                _LOG.exception("could not renew a claim")
+
+
+def main() -> None:
+    """Run one worker until SIGTERM or SIGINT."""
+    log.setup()
+    # nbgrader's own way with sessions; nothing of ours
+    warnings.filterwarnings("ignore", category=SAWarning, module=r"nbgrader\.api")
+    configured = settings.load()
+    database = Database(configured.grader_database)
+    database.migrate()
+    sandbox = ContainerSandbox(configured)
+    try:
+        sandbox.remove_leftovers()
+    except SandboxError as error:
+        event(_LOG, "Docker does not answer", reason=str(error))
+    stop = threading.Event()
+
+    def stopping(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, stopping)
+    signal.signal(signal.SIGINT, stopping)
+    event(_LOG, "worker begins")
+    Worker(configured, database, sandbox).run(stop)
+    event(_LOG, "worker ends")
+
+
+if __name__ == "__main__":
+    main()
