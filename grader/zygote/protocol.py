@@ -65,10 +65,11 @@ class Step:
     index: int
     """Of the cell in the notebook."""
     source: str
+    """What the learner may see of it, as plain Python where it is a test."""
     test: bool = False
     """A grade cell of the instructor's (or a locked cell with hidden parts): protected path."""
-    hidden: frozenset[int] = frozenset()
-    """Line numbers, from 1, that the learner never saw."""
+    secret: str | None = None
+    """Of a test with hidden parts: its whole source. Runs in a snapshot when all cells ran."""
     quiet: bool = False
     """Ends in a semicolon: its last value is not shown."""
 
@@ -97,6 +98,18 @@ class Flag:
     detail: str
 
 
+@dataclass(frozen=True)
+class Hidden:
+    """All that leaves a snapshot about a test with hidden parts."""
+
+    raised: str | None
+    """Class of the error, None when it passed."""
+    value: str | None
+    """Text of its last expression: partial credit when it is a number."""
+    stderr: bool
+    """Something was written to stderr (nbgrader scores that zero)."""
+
+
 @dataclass
 class CellResult:
     """What became of one step."""
@@ -105,6 +118,8 @@ class CellResult:
     count: int | None = None
     raised: tuple[str, str, int] | None = None
     """Of a test: class of the error, its message, line of the test (0: it never began)."""
+    hidden: Hidden | None = None
+    """Of a test with hidden parts: how the whole ended; None: it never ran."""
 
 
 @dataclass
@@ -128,21 +143,34 @@ def parse(data: bytes) -> dict[str, Any]:
     if not isinstance(message, dict):
         raise Hostile("not an object")
     op = message.get("op")
-    if op in ("started", "ended"):
+    if op in ("started", "ended", "settled", "died"):
         return {"op": op}
-    if op not in ("cell", "test"):
+    if op not in ("cell", "test", "hidden", "lost"):
         raise Hostile("unknown op")
     index = _integer(message.get("i"), 1 << 20)
+    if op == "lost":
+        return {"op": op, "i": index}
+    if op == "hidden":
+        return {"op": op, "i": index, **_answer(message), "hidden": _hidden(message)}
     count = _integer(message.get("count"), 1 << 30)
     parsed = {"op": op, "i": index, "count": count, "outputs": _outputs(message.get("outputs"))}
     if op == "cell":
         return parsed
+    return {**parsed, **_answer(message), "raised": _raised(message.get("raised"))}
+
+
+def _answer(message: dict[str, Any]) -> dict[str, Any]:
+    """What every answer to a test has."""
     return {
-        **parsed,
         "nonce": _text(message.get("nonce"), 64),
-        "raised": _raised(message.get("raised")),
         "findings": [_finding(f) for f in _list(message.get("findings"), 100)],
     }
+
+
+def _hidden(message: dict[str, Any]) -> Hidden:
+    raised, value = _raised(message.get("raised")), message.get("value")
+    shown = None if value is None else _text(value, 200)
+    return Hidden(raised and raised[0], shown, message.get("stderr") is not False)
 
 
 def _no_constant(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The conversation with one fork: cells in order, each test when its turn comes, replies checked.
+"""The conversation with one fork: cells and visible tests in order, then hidden tests.
 
 A reply counts only if it is the one that is awaited: the right cell, and for a test the number that
 was sent with it a moment ago. Anything else was written by the notebook and ends the conversation
@@ -17,7 +17,17 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 from grader.zygote.inside import frames
-from grader.zygote.protocol import CellResult, Ended, Flag, Hostile, Job, Limits, Result, Step, parse
+from grader.zygote.protocol import (
+    CellResult,
+    Ended,
+    Flag,
+    Hostile,
+    Job,
+    Limits,
+    Result,
+    Step,
+    parse,
+)
 
 _GRACE_SECONDS = 15
 
@@ -28,6 +38,10 @@ class Lost(Exception):
 
 class _Over(Exception):
     """The fork ended before it answered."""
+
+
+class _Stopped(Exception):
+    """The notebook's process ended, or took all the time it may; snapshots may still answer."""
 
 
 class Channel:
@@ -69,7 +83,7 @@ class Channel:
             try:
                 kind, payload = self.events.get(timeout=max(0.01, deadline - time.monotonic()))
             except queue.Empty:
-                raise Lost from None
+                raise TimeoutError from None
             if payload is None:
                 self.exited = True
                 raise Lost
@@ -92,25 +106,28 @@ class Channel:
                 self._next(deadline)
             except _Over:
                 return
+            except TimeoutError:
+                raise Lost from None
 
 
 def run(channel: Channel, job: Job, limits: Limits) -> Result:
     """Execute `job` over `channel`. Raises Lost when the container died."""
     result = Result()
     begun = time.monotonic()
-    deadline = begun + limits.wall_seconds + _GRACE_SECONDS
-    talk = _Talk(channel, job, limits, result, deadline)
+    talk = _Talk(channel, job, limits, result, begun)
     try:
         talk.start()
         started = time.monotonic()
-        talk.steps()
-        result.timings["execute"] = time.monotonic() - started
         result.timings["start"] = started - begun
+        talk.cells_then_hidden()
+        result.timings["execute"] = time.monotonic() - started
     except Hostile as error:
         result.ended, result.detail = "forged", str(error)[:300]
         result.flags.append(Flag(None, "forged", True, f"not an answer of ours: {error}"[:300]))
     except _Over:
         result.ended, result.detail = _ending(channel.end)
+    except TimeoutError:
+        result.ended = "wall"
     finally:
         channel.finish()
     result.timings["fork"] = channel.fork_ms / 1000
@@ -124,6 +141,8 @@ def _ending(end: dict[str, Any]) -> tuple[Ended, str]:
         return reason, ""
     if status == -9:  # not by us: the container's memory limit
         return "memory", "killed by the memory limit of the container"
+    if status == 77:
+        return "memory", "its processes together held too much memory"
     if status == 70:
         return "crashed", "the fork could not be shut in"
     return "crashed", f"the notebook ended its own process (status {status})"
@@ -131,13 +150,25 @@ def _ending(end: dict[str, Any]) -> tuple[Ended, str]:
 
 class _Talk:
     def __init__(
-        self, channel: Channel, job: Job, limits: Limits, result: Result, deadline: float
+        self, channel: Channel, job: Job, limits: Limits, result: Result, begun: float
     ) -> None:
-        self.channel, self.job, self.limits = channel, job, limits
-        self.result, self.deadline = result, deadline
+        self.channel, self.job, self.limits, self.result = channel, job, limits, result
+        self.end = begun + limits.wall_seconds + _GRACE_SECONDS
+        # Snapshots get the last quarter even if the cells never end.
+        self.deadline = begun + limits.wall_seconds * (0.75 if self.secrets() else 2)
+
+    def secrets(self) -> list[Step]:
+        return [step for step in self.job.steps if step.secret is not None]
 
     def _hear(self, op: str) -> dict[str, Any]:
-        message = self.channel.hear(self.deadline, self.limits)
+        try:
+            message = self.channel.hear(min(self.deadline, self.end), self.limits)
+        except TimeoutError:
+            if self.deadline >= self.end:
+                raise
+            raise _Stopped("wall") from None
+        if message["op"] == "died":
+            raise _Stopped("crashed")
         if message["op"] != op:
             raise Hostile(f"{message['op']} where {op} was due")
         return message
@@ -146,6 +177,40 @@ class _Talk:
         files = {n: base64.b64encode(d).decode() for n, d in self.job.files.items()}
         self.channel.say({"op": "start", "files": files, "env": self.job.env})
         self._hear("started")
+
+    def cells_then_hidden(self) -> None:
+        """Everything visible in order, then the snapshots."""
+        try:
+            self.steps()
+        except _Stopped as stop:
+            self.result.ended = "wall" if str(stop) == "wall" else "crashed"
+            if self.result.ended == "crashed":
+                self.result.detail = "the notebook ended its own process"
+        if self.secrets():
+            self.deadline = self.end
+            self.settle()
+            for step in self.secrets():
+                self.hidden(step)
+        self.channel.say({"op": "bye"})
+
+    def settle(self) -> None:
+        self.channel.say({"op": "settle"})
+        while self.channel.hear(self.end, self.limits)["op"] != "settled":
+            pass  # what the notebook's process said last counts for nothing
+
+    def hidden(self, step: Step) -> None:
+        """One hidden test in its snapshot."""
+        nonce = secrets.token_hex(16)
+        self.channel.say(self._test(step, str(step.secret), nonce, "hidden"))
+        message = self.channel.hear(self.end, self.limits)
+        while message["op"] == "died":
+            message = self.channel.hear(self.end, self.limits)
+        if message["op"] == "lost" and message["i"] == step.index:
+            return
+        self._check(message, "hidden", step, nonce)
+        cell = self.result.cells.setdefault(step.index, CellResult([]))
+        cell.hidden = message["hidden"]
+        self._flags(step, message)
 
     def steps(self) -> None:
         for test, group in itertools.groupby(self.job.steps, key=lambda step: step.test):
@@ -168,21 +233,32 @@ class _Talk:
             self.result.cells[step.index] = CellResult(message["outputs"], message["count"])
 
     def test(self, step: Step) -> None:
+        """A test as the learner knows it, in its place."""
         nonce = secrets.token_hex(16)
-        self.channel.say({
-            "op": "test", "i": step.index, "source": step.source, "nonce": nonce,
-            "hidden": bool(step.hidden), "quiet": step.quiet, "aliases": self.job.aliases,
-            "seconds": self.limits.cell_seconds,
-        })  # fmt: skip
+        self.channel.say(self._test(step, step.source, nonce, "test"))
         message = self._hear("test")
-        if message["i"] != step.index or not secrets.compare_digest(message["nonce"], nonce):
-            raise Hostile("the answer to a test that was not asked")
+        self._check(message, "test", step, nonce)
         self.result.cells[step.index] = CellResult(
             message["outputs"], message["count"], message["raised"]
         )
+        self._flags(step, message)
+
+    def _test(self, step: Step, source: str, nonce: str, op: str) -> dict[str, Any]:
+        return {
+            "op": op, "i": step.index, "source": source, "nonce": nonce, "hidden": op == "hidden",
+            "snapshot": step.secret is not None, "quiet": step.quiet, "aliases": self.job.aliases,
+            "seconds": self.limits.cell_seconds,
+        }  # fmt: skip
+
+    def _check(self, message: dict[str, Any], op: str, step: Step, nonce: str) -> None:
+        right = message["op"] == op and message["i"] == step.index
+        if not right or not secrets.compare_digest(message["nonce"].encode(), nonce.encode()):
+            raise Hostile("the answer to a test that was not asked")
+
+    def _flags(self, step: Step, message: dict[str, Any]) -> None:
         known = {(f.cell, f.kind, f.detail) for f in self.result.flags}
         for found in message["findings"]:
             key = (step.index, found["kind"], found["detail"])
             if key not in known:
                 known.add(key)
-                self.result.flags.append(Flag(*key[:2], found["certain"], found["detail"]))
+                self.result.flags.append(Flag(step.index, key[1], found["certain"], key[2]))

@@ -2,8 +2,8 @@
 
 Submissions and hidden tests go through here and never through the zygote: a fork is a copy of the
 zygote's memory, and must not find another learner's work or a test in it. The broker reads no more
-of a fork's bytes than their number. It kills a fork at its wall limit, when it says too much, and
-when its processes hold too much memory.
+of a fork's bytes than their number. It has a fork killed at its wall limit, and when it says too
+much.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 from . import frames
 
 _CHUNK = 1 << 16
-_WATCH_SECONDS = 0.2
+_TICK_SECONDS = 0.2
 
 
 @dataclass
@@ -32,10 +32,8 @@ class Fork:
 
     job: int
     sock: socket.socket
-    uid: int
     deadline: float
     max_bytes: int
-    memory_kb: int
     seen: int = 0
     reason: str = ""
     pending: bytearray = field(default_factory=bytearray)
@@ -51,13 +49,11 @@ class Broker:
         self.selector = selectors.DefaultSelector()
         self.selector.register(0, selectors.EVENT_READ, None)
         self.selector.register(control, selectors.EVENT_READ, control)
-        self.baseline_kb = 0
-        self.watched = 0.0
 
     def run(self) -> None:
         """Serve until stdin closes."""
         while True:
-            for key, mask in self.selector.select(_WATCH_SECONDS if self.forks else None):
+            for key, mask in self.selector.select(_TICK_SECONDS if self.forks else None):
                 if key.data is None:
                     chunk = os.read(0, _CHUNK)
                     if not chunk:
@@ -88,8 +84,7 @@ class Broker:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         limits = order["limits"]
-        fork = Fork(job, ours, order["uid"], time.monotonic() + limits["seconds"],
-                    limits["output_bytes"], (limits["memory_mb"] + limits["disk_mb"]) * 1024)  # fmt: skip
+        fork = Fork(job, ours, time.monotonic() + limits["seconds"], limits["output_bytes"])
         self.forks[job] = fork
         self.selector.register(ours, selectors.EVENT_READ, fork)
         message = json.dumps({"fork": job, "uid": order["uid"], "limits": limits}).encode()
@@ -135,7 +130,6 @@ class Broker:
             sys.exit(71)
         message = json.loads(data)
         if "ready" in message:
-            self.baseline_kb = message["rss_kb"]
             self.to_host(0, frames.READY, data)
             return
         fork = self.forks.get(message["job"])
@@ -156,17 +150,11 @@ class Broker:
         self.to_host(fork.job, frames.EXIT, json.dumps(end).encode())
 
     def enforce(self) -> None:
-        """Wall limits and memory of all forks."""
+        """Wall limits."""
         now = time.monotonic()
         for fork in self.forks.values():
             if now > fork.deadline:
                 self.kill(fork, "wall")
-        if self.forks and now - self.watched >= _WATCH_SECONDS:
-            self.watched = now
-            held = _held_kb(self.baseline_kb)
-            for fork in self.forks.values():
-                if held.get(fork.uid, 0) > fork.memory_kb:
-                    self.kill(fork, "memory")
 
     def kill(self, fork: Fork, reason: str) -> None:
         """End a fork's namespace; the zygote, its parent, knows that the pid is still its own."""
@@ -179,23 +167,6 @@ class Broker:
         data = memoryview(frames.pack(job, kind, payload))
         while data:
             data = data[os.write(1, data) :]
-
-
-def _held_kb(baseline_kb: int) -> dict[int, int]:
-    """Own (not file-backed) memory per uid, less the pages inherited from the zygote."""
-    held: dict[int, int] = {}
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
-        try:
-            text = (folder / "status").read_text()
-        except OSError:
-            continue
-        status = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-        uid = int(status["Uid"].split()[0])
-        own = int(status.get("RssAnon", "0 kB").split()[0])
-        held[uid] = held.get(uid, 0) + max(0, own - baseline_kb)
-    return held
 
 
 def main(archive: str, packages: list[str]) -> None:

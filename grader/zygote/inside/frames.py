@@ -53,12 +53,13 @@ def encode(message: dict[str, Any]) -> bytes:
 
 def receive(sock: socket.socket) -> dict[str, Any]:
     """The next host-fork message, inside the fork (the host is trusted there). Raises Closed."""
-    (length,) = SIZE.unpack(_exactly(sock, SIZE.size))
-    message: dict[str, Any] = json.loads(_exactly(sock, length))
+    (length,) = SIZE.unpack(exactly(sock, SIZE.size))
+    message: dict[str, Any] = json.loads(exactly(sock, length))
     return message
 
 
-def _exactly(sock: socket.socket, count: int) -> bytes:
+def exactly(sock: socket.socket, count: int) -> bytes:
+    """`count` bytes. Raises Closed."""
     data = bytearray()
     while len(data) < count:
         chunk = sock.recv(min(1 << 20, count - len(data)))

@@ -16,7 +16,6 @@ import signal
 import socket
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from . import detect, isolate, runner, shell
@@ -150,12 +149,10 @@ def main() -> None:
     sys.argv = [""]
     gc.collect()
     gc.freeze()  # forks then copy fewer pages
-    status = Path("/proc/self/status").read_text()
-    anon = next((line.split()[1] for line in status.splitlines() if line.startswith("RssAnon")), 0)
     zygote = Zygote(control, lab, snapshot)
     zygote.tell({
         "ready": True, "import_s": round(time.monotonic() - begun, 3), "failed": failed,
-        "rss_kb": int(anon), "cpu_s": round(sum(resource.getrusage(0)[:2]), 3),
+        "cpu_s": round(sum(resource.getrusage(0)[:2]), 3),
         "python": sys.version.split()[0],
     })  # fmt: skip
     zygote.run()

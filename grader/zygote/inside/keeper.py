@@ -1,0 +1,183 @@
+"""First process of a fork's pid namespace: stands between the host and the notebook's process.
+
+The notebook runs in a child. At each cell with hidden tests the child forks a *snapshot* of itself,
+which waits, and goes on with the part of the tests that learners see. When all cells ran, the
+keeper kills the child and everything it left behind, and only then do hidden tests come in and go
+to the snapshots. So each test meets the state it would have met in order, and no line of a hidden
+test is ever in a process whose output a learner gets back.
+
+The keeper has the learner's uid but is not dumpable, and as the namespace's first process it takes
+no signal from inside. It also watches the memory of all its processes together.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from . import frames
+
+_WATCH_SECONDS = 0.25
+_SWEEPS = 2000
+_ANSWER_BYTES = 64 * 1024
+
+
+class Keeper:
+    """The loop; see the module."""
+
+    def __init__(
+        self, comm: socket.socket, main: socket.socket, register: socket.socket, pid: int,
+        limits: dict[str, int],
+    ) -> None:  # fmt: skip
+        self.comm, self.main, self.register, self.pid = comm, main, register, pid
+        self.limits = limits
+        self.ceiling_kb = (limits["memory_mb"] + limits["disk_mb"]) * 1024 + _own_kb("self")
+        self.snapshots: dict[int, tuple[int, socket.socket]] = {}
+        self.watched = 0.0
+        self.alive = True
+        self.listening = True
+        register.setblocking(False)
+
+    def run(self) -> None:
+        """Until the host says end or goes away."""
+        while True:
+            sources = [self.comm, *([self.register] if self.listening else []),
+                       *([self.main] if self.alive else [])]  # fmt: skip
+            ready, _, _ = select.select(sources, [], [], _WATCH_SECONDS)
+            self.watch()
+            if self.register in ready:
+                self.take_snapshots()
+            if self.main in ready:
+                self.relay()
+            if self.comm in ready and not self.from_host():
+                return
+
+    def from_host(self) -> bool:
+        """One message of the host's; most are for the notebook's process. False at the end."""
+        try:
+            message = frames.receive(self.comm)
+        except frames.Closed:
+            return False
+        if message["op"] == "settle":
+            self.settle()
+        elif message["op"] == "hidden":
+            self.hidden(message)
+        elif message["op"] == "bye":
+            return False
+        elif self.alive:
+            with contextlib.suppress(OSError):
+                self.main.sendall(frames.encode(message))
+        return True
+
+    def relay(self) -> None:
+        """One whole message of the notebook's process, unread, or news of its death."""
+        try:
+            self.comm.sendall(_whole(self.main, self.limits["output_bytes"]))
+        except (frames.Closed, OSError):
+            self.alive = False
+            status = 0
+            with contextlib.suppress(ChildProcessError):
+                status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            self.say({"op": "died", "status": status})
+
+    def take_snapshots(self) -> None:
+        """Note the snapshots that the notebook's process announced."""
+        with contextlib.suppress(BlockingIOError, OSError, ValueError):
+            while True:
+                data, fds, _, _ = socket.recv_fds(self.register, 64, 1)
+                if not data:
+                    self.listening = False
+                    return
+                index, pid = map(int, data.split())
+                channel = socket.socket(fileno=fds[0])
+                if index in self.snapshots or pid < 2:
+                    channel.close()
+                else:
+                    self.snapshots[index] = (pid, channel)
+
+    def settle(self) -> None:
+        """Kill everything but the snapshots; then tell the host."""
+        self.take_snapshots()
+        self.alive = False
+        if not self.sweep({pid for pid, _ in self.snapshots.values()}):
+            self.snapshots = {}
+        self.say({"op": "settled"})
+
+    def sweep(self, spared: set[int]) -> bool:
+        """Kill every process of the namespace but `spared`. False when they cannot be caught."""
+        for _ in range(_SWEEPS):
+            others = [pid for pid in _pids() if pid not in spared and pid != 1]
+            for pid in others:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            self.reap()
+            if not others:
+                return True
+            time.sleep(0.002)
+        os.kill(-1, signal.SIGKILL)
+        return False
+
+    def reap(self) -> None:
+        """Orphans of the notebook end here."""
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+
+    def hidden(self, message: dict[str, Any]) -> None:
+        """One hidden test, in its snapshot; the snapshot dies with its answer."""
+        pid, channel = self.snapshots.pop(message["i"], (0, None))
+        answer = None
+        if channel is not None:
+            channel.settimeout(message["seconds"] + 2)
+            with contextlib.suppress(OSError, frames.Closed):
+                channel.sendall(frames.encode(message))
+                answer = _whole(channel, _ANSWER_BYTES)
+            channel.close()
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+            self.sweep({pid for pid, _ in self.snapshots.values()})
+        if answer is None:
+            self.say({"op": "lost", "i": message["i"]})
+        else:
+            self.comm.sendall(answer)
+
+    def say(self, message: dict[str, Any]) -> None:
+        """A message of the keeper's own."""
+        self.comm.sendall(frames.encode(message))
+
+    def watch(self) -> None:
+        """End the namespace when its processes hold too much memory (its death ends them all)."""
+        now = time.monotonic()
+        if now - self.watched >= _WATCH_SECONDS:
+            self.watched = now
+            if sum(_own_kb(str(pid)) for pid in _pids()) > self.ceiling_kb:
+                os._exit(77)
+
+
+def _pids() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def _own_kb(pid: str) -> int:
+    """Proportional share of anonymous memory; where a process hides it, all it has."""
+    for name, key in (("smaps_rollup", "Pss_Anon:"), ("status", "RssAnon:")):
+        with contextlib.suppress(OSError):
+            for line in Path("/proc", pid, name).read_text().splitlines():
+                if line.startswith(key):
+                    return int(line.split()[1])
+    return 0
+
+
+def _whole(sock: socket.socket, most: int) -> bytes:
+    """One framed message with its head. Raises frames.Closed at the end or when it is too long."""
+    head = frames.exactly(sock, frames.SIZE.size)
+    (length,) = frames.SIZE.unpack(head)
+    if length > most:
+        raise frames.Closed
+    return head + frames.exactly(sock, length)
