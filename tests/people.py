@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import time
+import uuid
 from html.parser import HTMLParser
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
+import websocket
+
+_NOT_EVEN_PENDING_S = 5
 
 
 class _Forms(HTMLParser):
@@ -100,11 +106,79 @@ class Person:
         return self.http.request(method, base + path, headers=headers, **more)
 
     def lab_ready(self, name: str, seconds: float = 60) -> None:
-        """Return when this person's lab answers. Raises AssertionError with the pending page."""
+        """Return when this person's lab shows its page. AssertionError: what is shown instead."""
         deadline = time.monotonic() + seconds
+        failed_since = 0.0
         while True:
-            page = self.get(f"/user/{name}/api/status")
-            if page.status_code == 200 and "application/json" in page.headers["content-type"]:
+            page = self.get(f"/user/{name}/lab")
+            if page.status_code == 200 and page.url.path.startswith(f"/user/{name}/"):
                 return
-            assert time.monotonic() < deadline, f"no lab in {seconds} s: {page.text[:3000]}"
+            now = time.monotonic()
+            # 424: no server and none on its way. Right after the start it is a moment too early.
+            failed_since = (failed_since or now) if page.status_code == 424 else 0.0
+            gone = bool(failed_since) and now - failed_since > _NOT_EVEN_PENDING_S
+            if gone or now > deadline:
+                raise AssertionError(f"no lab ({page.status_code} {page.url}): {page.text[:5000]}")
             time.sleep(0.2)
+
+    def run_cell(self, name: str, code: str, seconds: float = 60) -> str:
+        """Run `code` in a fresh kernel of this person's lab; what it printed, errors too."""
+        kernel = self.lab(name, "api/kernels", "POST", json={"name": "python3"})
+        kernel.raise_for_status()
+        path = f"/user/{name}/api/kernels/{kernel.json()['id']}"
+        try:
+            return self._execute(f"{self.url}{path}/channels", code, seconds)
+        finally:
+            self.lab(name, path.removeprefix(f"/user/{name}/"), "DELETE")
+
+    def _execute(self, url: str, code: str, seconds: float) -> str:
+        cookies = "; ".join(
+            f"{c.name}={c.value}"
+            for c in self.http.cookies.jar
+            if urlsplit(url).path.startswith(c.path)
+        )
+        socket = websocket.create_connection(
+            url.replace("http", "ws", 1), timeout=seconds, cookie=cookies, origin=self.url
+        )
+        message = new_message("execute_request", {"code": code, "silent": False})
+        output: list[str] = []
+        try:
+            socket.send(json.dumps(message))
+            while not _finished(json.loads(socket.recv()), message["header"]["msg_id"], output):
+                pass
+        finally:
+            socket.close()
+        return "".join(output)
+
+
+def new_message(kind: str, content: dict[str, Any]) -> dict[str, Any]:
+    """A message of the Jupyter protocol on the shell channel."""
+    header = {
+        "msg_id": uuid.uuid4().hex,
+        "msg_type": kind,
+        "username": "",
+        "session": uuid.uuid4().hex,
+        "version": "5.3",
+    }
+    return {
+        "channel": "shell",
+        "header": header,
+        "parent_header": {},
+        "metadata": {},
+        "content": content,
+    }
+
+
+def _finished(answer: dict[str, Any], asked: str, output: list[str]) -> bool:
+    """Collect what a cell shows; True when it is done."""
+    if answer.get("parent_header", {}).get("msg_id") != asked:
+        return False
+    content = answer["content"]
+    kind = answer["msg_type"]
+    if kind == "stream":
+        output.append(content["text"])
+    elif kind in ("execute_result", "display_data"):
+        output.append(content["data"].get("text/plain", ""))
+    elif kind == "error":
+        output.append("\n".join(content["traceback"]))
+    return bool(kind == "status" and content["execution_state"] == "idle")
