@@ -39,14 +39,13 @@ def lab(course: Course, file: Path, sandbox: Sandbox) -> Run:
     return Run(file, seconds, 0, 0, _raised(notebook, outcome))
 
 
-def solution(course: Course, item: Assignment, file: Path, sandbox: Sandbox) -> Run:
+def solution(item: Assignment, file: Path, sandbox: Sandbox) -> Run:
     """Run an assignment's notebook with its solutions. Raises SandboxError, CourseError."""
     notebook = material.read_notebook(file)
-    run = _graded(notebook, notebook, item, file, sandbox)
-    return run
+    return _graded(notebook, notebook, item, file, sandbox)
 
 
-def unsolved(course: Course, item: Assignment, file: Path, sandbox: Sandbox) -> Run:
+def unsolved(item: Assignment, file: Path, sandbox: Sandbox) -> Run:
     """Run an assignment's notebook as learners receive it. Raises SandboxError, CourseError."""
     notebook = material.read_notebook(file)
     return _graded(released(notebook), notebook, item, file, sandbox)
@@ -111,12 +110,16 @@ def _earned(outcome: Outcome, index: int, most: float) -> tuple[float, str]:
 
 
 def _raised(notebook: translate.Notebook, outcome: Outcome) -> list[str]:
-    found = [f"ended early: {outcome.reason}"] if outcome.reason else []
+    found = _ended(outcome)
     for i, _cell in _code(notebook):
         for output in outcome.cells[i].outputs if i in outcome.cells else []:
             if output.output_type == "error":
                 found.append(f"cell {i + 1}: {output.ename}: {output.evalue[:200]}")
     return found
+
+
+def _ended(outcome: Outcome) -> list[str]:
+    return [f"ended early: {outcome.reason}"] if outcome.reason else []
 
 
 def _code(notebook: translate.Notebook) -> list[tuple[int, dict[str, Any]]]:
