@@ -24,8 +24,8 @@ from web.app import create_app as web_app
 _log = logging.getLogger("usage")
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The application. Migrates its database first.
+def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
+    """The application. Migrates its database first. `hub`: another than the settings'.
 
     Raises course.CourseError for a wrong course and FileNotFoundError when secrets were not made.
     """
@@ -36,17 +36,16 @@ def create_app(settings: Settings) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        hub = Hub(settings)
-        app.state.hub = hub
-        await _greet(hub)
-        meter = asyncio.create_task(Meter(usage, hub).run())
+        app.state.hub = reached = hub or Hub(settings)
+        await _greet(reached)
+        meter = asyncio.create_task(Meter(usage, reached).run())
         try:
             yield
         finally:
             meter.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await meter
-            await hub.close()
+            await reached.close()
             database.close()
 
     app = web_app(settings, service="usage", room=Path(__file__).parent, lifespan=lifespan)

@@ -1,0 +1,137 @@
+"""A real usage service on a free port, with the Hub's part played by a small double."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import uvicorn
+from fastapi import FastAPI, HTTPException, Request
+
+from core import secrets
+from core.settings import Settings
+from usage import app as usage_app
+from usage.client import UsageClient
+from usage.hub import Hub, Server
+from web import csrf
+from web.auth import Person, admin_only, lab_token, signed_in
+
+COURSE = """
+id = "intro"
+hours = 2
+image = "lab-cpu"
+title = { en = "Introduction", ko = "입문" }
+summary = { en = "A summary.", ko = "요약입니다." }
+[[labs]]
+id = "first"
+minutes = { cpu = 40, gpu = 20 }
+title = { en = "First lab", ko = "첫 실습" }
+[[labs]]
+id = "plain"
+minutes = { cpu = 30, gpu = 30 }
+gpu = { need = "none" }
+title = { en = "Plain lab", ko = "기본 실습" }
+"""
+
+
+class HubDouble(Hub):
+    """Remembers what it was asked; `servers` says who has a lab."""
+
+    def __init__(self) -> None:
+        self.servers: dict[str, Server] = {}
+        self.started: list[tuple[str, dict[str, str]]] = []
+        self.stopped: list[str] = []
+
+    async def close(self) -> None:
+        pass
+
+    async def version(self) -> str:
+        return "double"
+
+    async def server(self, username: str) -> Server | None:
+        return self.servers.get(username)
+
+    async def start(self, username: str, options: dict[str, str]) -> bool:
+        self.started.append((username, options))
+        return True
+
+    async def stop(self, username: str) -> None:
+        self.stopped.append(username)
+
+
+@dataclass
+class Running:
+    """The service while it runs. `person` is whoever pages take the browser for."""
+
+    app: FastAPI
+    url: str
+    folder: Path
+    hub: HubDouble
+    person: dict[str, object] = field(default_factory=lambda: {"name": "ann", "admin": False})
+
+    def client(self, key: str) -> UsageClient:
+        return UsageClient(self.url, secrets.load(self.folder, key))
+
+    def page(self, path: str = "/", language: str = "en") -> httpx.Response:
+        return httpx.get(self.url + path, headers={"Accept-Language": language})
+
+    def send(self, path: str, language: str = "en", **form: object) -> httpx.Response:
+        return httpx.post(self.url + path, data=form, headers={"Accept-Language": language})
+
+    def sign_in(self, name: str, admin: bool = False) -> None:
+        self.person.update(name=name, admin=admin)
+
+
+@contextmanager
+def serving(folder: Path, database: str = "", **usage: object) -> Iterator[Running]:
+    """Run the service; its settings' [usage] may be changed by keyword."""
+    secrets.ensure(folder)
+    course = folder / "courses" / "intro"
+    for lab in ("first", "plain"):
+        (course / "labs" / lab).mkdir(parents=True)
+        (course / "labs" / lab / "a.ipynb").write_text("{}")
+    (course / "course.toml").write_text(COURSE, encoding="utf-8")
+    settings = Settings(
+        state_dir=folder, courses_dir=folder / "courses", usage={"database": database, **usage}
+    )
+    hub = HubDouble()
+    app = usage_app.create_app(settings, hub)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        running = Running(app, f"http://127.0.0.1:{port}/services/usage", folder, hub)
+        _play_hub(running)
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        deadline = time.monotonic() + 20
+        while not server.started:
+            assert thread.is_alive(), "the service ended at its start"
+            assert time.monotonic() < deadline, "the service did not start"
+            time.sleep(0.02)
+        try:
+            yield running
+        finally:
+            server.should_exit = True
+            thread.join(20)
+
+
+def _play_hub(running: Running) -> None:
+    def person(request: Request) -> Person:
+        request.state.person = Person(str(running.person["name"]), bool(running.person["admin"]))
+        return request.state.person
+
+    def admin(request: Request) -> Person:
+        if not person(request).admin:
+            raise HTTPException(403)
+        return person(request)
+
+    running.app.dependency_overrides[signed_in] = person
+    running.app.dependency_overrides[lab_token] = person
+    running.app.dependency_overrides[admin_only] = admin
+    running.app.dependency_overrides[csrf.guard] = lambda: None
