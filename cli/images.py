@@ -129,8 +129,10 @@ def _ensure_image(
         files.update(_tree(built, "labextension"))
         for name, path in image_extension.server_files().items():
             files[f"dli/dli_lab/{name}"] = path
-    digest = _digest(image, files, _label(client, image.parent) or "base")
-    if _label(client, image.tag) == digest:
+    # Another copy of the base is no reason to build: Debian 12 stays Debian 12.
+    parent = BASE if image.parent == BASE else _hash_of(client, image.parent)
+    digest = _digest(image, files, parent)
+    if _hash_of(client, image.tag) == digest:
         return
     for name in image.wheels:
         files[f"wheels/{Path(name).name}"] = ROOT / "images" / name
@@ -176,13 +178,12 @@ def _digest(image: Image, files: dict[str, Path], parent: str) -> str:
     return total.hexdigest()
 
 
-def _label(client: docker.DockerClient, tag: str) -> str | None:
-    """The content hash of an image that is here: its label, else its id; None if it is not here."""
+def _hash_of(client: docker.DockerClient, tag: str) -> str:
+    """The content hash in the label of an image; empty when it is not here or not ours."""
     try:
-        image = client.images.get(tag)
+        return str((client.images.get(tag).labels or {}).get(HASH_LABEL, ""))
     except docker.errors.ImageNotFound:
-        return None
-    return str((image.labels or {}).get(HASH_LABEL) or image.id)
+        return ""
 
 
 def _build(
