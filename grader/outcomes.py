@@ -75,6 +75,8 @@ def _test(cell: Any, test: Test, told: Told, language: str) -> None:
     if test.changed:
         changed = ", ".join(test.changed[:5])
         told.flags.append({"flag": "changed-library", "cell": name, "what": changed})
+    if test.noticed:
+        told.flags.append({"flag": "noticed", "cell": name, "what": ", ".join(test.noticed[:5])})
     if not test.canary:
         told.flags.append({"flag": "tests-disarmed", "cell": name})
     if test.outcome == "forged":
@@ -143,25 +145,25 @@ def _clean(text: str) -> str:
 
 
 def _why_failed(outcome: str, language: str) -> str:
-    say = i18n.translations(_LOCALE, language).gettext
+    _ = i18n.translations(_LOCALE, language).gettext
     sentences = {
-        "fail": say("A hidden test of this cell failed."),
-        "time": say("The tests of this cell took too long."),
-        "crash": say("The process ended while the tests of this cell ran."),
-        "not-reached": say("The notebook stopped before this cell."),
-        "stderr": say("The tests of this cell wrote to standard error."),
-        "changed-library": say("A library was changed before the tests of this cell."),
-        "disarmed": say("The tests of this cell were disarmed."),
-        "forged": say("The result of this cell was not given by its tests."),
-        "broken-test": say("The test itself is faulty. Your instructor was told."),
+        "fail": _("A hidden test of this cell failed."),
+        "time": _("The tests of this cell took too long."),
+        "crash": _("The process ended while the tests of this cell ran."),
+        "not-reached": _("The notebook stopped before this cell."),
+        "stderr": _("The tests of this cell wrote to standard error."),
+        "changed-library": _("A library was changed before the tests of this cell."),
+        "disarmed": _("The tests of this cell were disarmed."),
+        "forged": _("The result of this cell was not given by its tests."),
+        "broken-test": _("The test itself is faulty. Your instructor was told."),
     }
     return sentences[outcome]
 
 
 def _why_not_run(reason: str, language: str) -> str:
-    say = i18n.translations(_LOCALE, language).gettext
+    _ = i18n.translations(_LOCALE, language).gettext
     if reason == "time":
-        return say("Not run: the time for this notebook was used up.")
+        return _("Not run: the time for this notebook was used up.")
     if reason == "end":
-        return say("Not run: the process had ended.")
-    return say("Not run: the notebook was stopped.")
+        return _("Not run: the process had ended.")
+    return _("Not run: the notebook was stopped.")

@@ -104,6 +104,8 @@ class Test(_Message):
     stderr: bool = False
     canary: bool = True
     changed: list[Annotated[str, Field(max_length=300)]] = Field(default=[], max_length=50)
+    noticed: list[Annotated[str, Field(max_length=300)]] = Field(default=[], max_length=50)
+    """Worth an instructor's look, proof of nothing."""
 
 
 class Tested(_Message):

@@ -31,6 +31,8 @@ CAPABILITIES = ["SYS_ADMIN", "SETUID", "SETGID", "SETPCAP", "KILL"]
 """Of the zygote's container, which runs no learner's byte: namespaces and mounts; becoming an
 unprivileged uid; emptying the bounding set; ending forks of another uid. A fork has none."""
 START_SECONDS = 180
+LIFE_SECONDS = 24 * 3600
+"""Label `dli.until`: after it anybody may remove the container."""
 _BASE_MB = 1536
 """Memory for broker, zygote and its packages."""
 _BOOT = """
@@ -70,7 +72,9 @@ def arguments(
     return {
         "image": image,
         "name": f"{instance}-grading-{secrets.token_hex(6)}",
-        "labels": {"dli.instance": instance, "dli.kind": "grading"},
+        "labels": {"dli.instance": instance, "dli.kind": "grading",
+                   "dli.until": str(int(time.time() + LIFE_SECONDS))},
+        "auto_remove": True,  # a worker's death closes stdin, and with it everything
         "entrypoint": ["python3", "-I", "-c", _BOOT],
         "command": packages,
         "user": "0:0",

@@ -1,0 +1,223 @@
+"""The room's `Sandbox`, answered by grading containers that stay: one per set of packages."""
+
+from __future__ import annotations
+
+import ast
+import logging
+import threading
+import time
+from collections import OrderedDict
+from typing import Any
+
+import docker
+from docker.errors import DockerException, ImageNotFound
+from IPython.core.inputtransformer2 import TransformerManager
+
+from core.settings import Settings
+from grader.protocol import Cell, Outcome, RanCell, SandboxError, Test
+from grader.runner import Task
+from grader.zygote.host import Zygote, ZygoteError
+from grader.zygote.protocol import CellResult, Ended, Flag, Job, Limits, Result, Step
+
+log = logging.getLogger("grader.zygote")
+
+_KEPT = 2
+"""Containers that one worker keeps; the one unused for longest makes room."""
+_LIFE_SECONDS = 6 * 3600
+_ALIASES = {"np": "numpy", "pd": "pandas"}
+_REASONS: dict[Ended, Any] = {
+    "done": "", "wall": "time", "memory": "end", "output": "too much", "crashed": "end",
+    "forged": "nonsense", "cancelled": "end",
+}  # fmt: skip
+_FAILED: dict[Ended, Any] = {"wall": "time", "crashed": "crash", "memory": "crash",
+                             "forged": "forged"}  # fmt: skip
+
+
+def limits(settings: Settings) -> Limits:
+    """A submission's limits from the settings."""
+    given = settings.grader
+    output = given.output_mb * 1024 * 1024
+    return Limits(
+        wall_seconds=given.wall_seconds,
+        cell_seconds=max(1, min(given.wall_seconds // 2, 600)),
+        memory_mb=given.memory_mb,
+        processes=given.pids,
+        output_bytes=2 * output,
+        cell_bytes=output,
+    )
+
+
+def job(task: Task) -> Job:
+    """A task as the zygote wants it (pure). Tests are turned into plain Python here."""
+    roots = {name.split(".")[0] for name in task.packages}
+    aliases = {root: root for root in roots} | {
+        alias: module for alias, module in _ALIASES.items() if module in roots
+    }
+    return Job(tuple(_step(cell) for cell in task.cells), dict(task.files), aliases)
+
+
+def _step(cell: Cell) -> Step:
+    if cell.test is None:
+        return Step(cell.index, cell.source)
+    whole, seen = _plain(cell.test), _plain(cell.source)
+    secret = None if cell.test == cell.source else whole
+    return Step(cell.index, seen, True, secret, cell.test.rstrip().endswith(";"))
+
+
+def _plain(source: str) -> str:
+    return str(TransformerManager().transform_cell(source))
+
+
+def outcome(task: Task, result: Result) -> Outcome:
+    """What came back, in the room's words (pure)."""
+    cells: dict[int, RanCell] = {}
+    tests: dict[int, Test] = {}
+    for cell in task.cells:
+        ran = result.cells.get(cell.index)
+        if ran is not None and ran.count is not None:
+            cells[cell.index] = RanCell.model_validate(
+                {"index": cell.index, "count": ran.count, "outputs": ran.outputs}
+            )
+        if cell.test is not None:
+            tests[cell.index] = _test(cell, ran, result)
+    return Outcome(cells=cells, tests=tests, reason=_REASONS[result.ended])
+
+
+def _test(cell: Cell, ran: CellResult | None, result: Result) -> Test:
+    hidden = cell.test != cell.source
+    if result.ended == "forged":
+        return Test(index=cell.index, outcome="forged")
+    if ran is None or (hidden and ran.hidden is None):
+        return Test(index=cell.index, outcome=_missing(ran, result))
+    flags = [f for f in result.flags if f.cell in (None, cell.index)]
+    fields: dict[str, Any] = _hidden_fields(ran) if hidden else _visible_fields(ran)
+    return Test(
+        index=cell.index,
+        canary=not any(f.kind == "canary" for f in flags),
+        changed=[_words(f) for f in flags if f.certain and f.kind != "canary"][:50],
+        noticed=[_words(f) for f in flags if not f.certain][:50],
+        **fields,
+    )
+
+
+def _missing(ran: CellResult | None, result: Result) -> Any:
+    """Why a test has no answer: its own doing, or it was never reached."""
+    if ran is None and result.ended in _FAILED and result.cells:
+        return "not-reached"
+    return _FAILED.get(result.ended, "crash" if ran is not None else "not-reached")
+
+
+def _hidden_fields(ran: CellResult) -> dict[str, Any]:
+    assert ran.hidden is not None
+    raised = ran.hidden.raised
+    return {
+        "outcome": _ended(raised),
+        "value": ran.hidden.value,
+        "stderr": ran.hidden.stderr,
+        "error": raised or "",
+    }
+
+
+def _visible_fields(ran: CellResult) -> dict[str, Any]:
+    raised = ran.raised
+    values = [o["data"].get("text/plain") for o in ran.outputs
+              if o["output_type"] == "execute_result"]  # fmt: skip
+    failed = raised is not None or any(o["output_type"] == "error" for o in ran.outputs)
+    return {
+        "outcome": _ended(raised[0] if raised else "Error") if failed else "pass",
+        "value": str(values[-1])[:400] if values and values[-1] is not None else None,
+        "stderr": any(o.get("name") == "stderr" for o in ran.outputs),
+        "error": f"{raised[0]}: {raised[1]}"[:1000] if raised else "",
+    }
+
+
+def _ended(raised: str | None) -> Any:
+    if raised is None:
+        return "pass"
+    return "time" if raised == "CellTimeoutError" else "fail"
+
+
+def _words(flag: Flag) -> str:
+    return f"{flag.detail} ({flag.kind})"[:300]
+
+
+def modules(notebook: Any) -> list[str]:
+    """What an instructor's notebook imports: worth importing once for all its submissions.
+
+    Only for notebooks that no learner wrote. Cells that are not Python give nothing.
+    """
+    found: set[str] = set()
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            try:
+                tree = ast.parse(_plain(cell.source))
+            except (SyntaxError, ValueError):
+                continue
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Import):
+                    found.update(alias.name for alias in node.names)
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    found.add(node.module)
+    return sorted(found)
+
+
+class ZygoteSandbox:
+    """Grading containers by their packages. Thread-safe; `close` removes them.
+
+    `parallel` notebooks run at once in each. Raises SandboxError from `run` when Docker fails.
+    """
+
+    def __init__(self, settings: Settings, parallel: int = 2) -> None:
+        self._settings = settings
+        self._parallel = parallel
+        self._lock = threading.Lock()
+        self._zygotes: OrderedDict[tuple[str, ...], tuple[float, Zygote]] = OrderedDict()
+        self._client: docker.DockerClient | None = None
+        self.timings: list[dict[str, float]] = []
+        """Of each job so far, in seconds; for the benchmark."""
+
+    def run(self, task: Task) -> Outcome:
+        """Run one notebook. Raises SandboxError."""
+        try:
+            zygote = self.zygote(tuple(sorted(task.packages)))
+            result = zygote.run(job(task))
+        except ImageNotFound:
+            image = self._settings.labs.sandbox_image
+            raise SandboxError(f"the image {image} is missing; run ./dli up") from None
+        except (DockerException, ZygoteError, OSError) as error:
+            raise SandboxError(f"grading container: {error}") from None
+        if result.detail == "the grading container died twice":
+            raise SandboxError(result.detail)
+        self.timings.append(result.timings)
+        return outcome(task, result)
+
+    def zygote(self, packages: tuple[str, ...]) -> Zygote:
+        """The container for these packages, made when there is none."""
+        with self._lock:
+            made, zygote = self._zygotes.pop(packages, (time.monotonic(), None))
+            if zygote is not None and time.monotonic() - made > _LIFE_SECONDS:
+                zygote.close()
+                made, zygote = time.monotonic(), None
+            if zygote is None:
+                if self._client is None:
+                    self._client = docker.from_env(timeout=60)
+                zygote = Zygote(
+                    self._client, self._settings.labs.sandbox_image, list(packages),
+                    limits(self._settings), self._settings.instance, self._parallel,
+                )  # fmt: skip
+            self._zygotes[packages] = (made, zygote)
+            while len(self._zygotes) > _KEPT:
+                self._zygotes.popitem(last=False)[1][1].close()
+            return zygote
+
+    def close(self) -> None:
+        """Remove all containers."""
+        with self._lock:
+            while self._zygotes:
+                self._zygotes.popitem()[1][1].close()
+
+    def __enter__(self) -> ZygoteSandbox:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
