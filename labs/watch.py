@@ -13,7 +13,7 @@ from typing import Any
 
 from core.wire import LeaseOrder, SeenContainer, from_json
 
-HANDOVER_MS = 3000
+HANDOVER_MS = 10_000
 """For so long an ended lab counts as running in reports. When the Hub stopped it, the Hub knows the
 exact held time and the reason and says so first; the agent's word is for ends that nobody saw."""
 
