@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from typing import Any
 
 import docker
@@ -11,19 +12,36 @@ import docker.errors
 from cli import engine, supervisor
 from cli.images import BUILT_LABEL
 from cli.steps import Report, Steps
+from cli.supervised import Supervised
 from cli.text import _
 from core.settings import Settings, settings_file
 
 _LAB_STOP_S = 5
+_STARTERS = ("proxy", "hub", "worker")
 
 
 def bring_down(settings: Settings, steps: Steps) -> None:
-    """Stop every process and lab of this instance; data stays."""
+    """Stop every process and lab of this instance; data stays.
+
+    What starts containers goes first, so that no new one appears; the agent and the usage service
+    last, so that the labs' last minutes are still charged.
+    """
+    supervised = Supervised(supervisor.run_dir(settings))
+    with steps.step(_("Stop labs and grading")) as step:
+        running = supervised.running()
+        if running:
+            for state in supervised.states():
+                if state.pid and state.name.startswith(_STARTERS):
+                    step.detail(state.name)
+                    supervised.stop_process(state.name)
+        stopped, leased = stop_containers(settings, step.detail)
+        step.note(str(stopped))
+        if running and leased:
+            step.detail(_("waiting for the last charge"))
+            time.sleep(settings.usage.heartbeat_seconds + 1)
     with steps.step(_("Stop the platform's processes")) as step:
         if not supervisor.stop(settings):
             step.note(_("none ran"))
-    with steps.step(_("Stop labs and grading")) as step:
-        step.note(str(stop_containers(settings, step.detail)))
 
 
 def leave_engine(settings: Settings, steps: Steps) -> None:
@@ -34,22 +52,22 @@ def leave_engine(settings: Settings, steps: Steps) -> None:
             step.note(_("stopped") if stopped else _("stays: in use"))
 
 
-def stop_containers(settings: Settings, report: Report) -> int:
-    """Stop and remove this instance's containers; returns how many there were.
+def stop_containers(settings: Settings, report: Report) -> tuple[int, bool]:
+    """Stop and remove this instance's containers: how many, and whether one held a lease.
 
     A lab's files are on its person's volume, so its container holds nothing to keep.
     """
     try:
         client = engine.connect()
     except engine.EngineDown:
-        return 0
+        return 0, False
     found = client.containers.list(all=True, filters=_ours(settings), ignore_removed=True)
     for container in found:
         report(str(container.name))
         _gone(lambda c=container: c.stop(timeout=_LAB_STOP_S))
         _gone(lambda c=container: c.remove(force=True, v=True))
     client.close()
-    return len(found)
+    return len(found), any(container.labels.get("dli.lease") for container in found)
 
 
 def purge(settings: Settings, steps: Steps, *, images: bool = True) -> None:
@@ -86,10 +104,10 @@ def _purge_docker(
     settings: Settings, client: docker.DockerClient, report: Report, images: bool
 ) -> None:
     for volume in client.volumes.list(filters=_ours(settings)):
-        report(volume.name)
+        report(str(volume.name))
         _gone(lambda v=volume: v.remove(force=True))
     for network in client.networks.list(filters=_ours(settings)):
-        report(network.name)
+        report(str(network.name))
         _gone(network.remove)
     if images:
         for image in client.images.list(filters={"label": BUILT_LABEL}):
@@ -105,7 +123,7 @@ def _remove_state(settings: Settings) -> None:
     shutil.rmtree(folder)
 
 
-def _ours(settings: Settings) -> dict[str, str]:
+def _ours(settings: Settings) -> dict[str, Any]:
     return {"label": f"dli.instance={settings.instance}"}
 
 

@@ -79,7 +79,7 @@ def wait(settings: Settings, report: Report, seconds: float = _STARTED_S) -> Non
         slow = [p.name for p in programs(settings) if states.get(p.name) != "RUNNING"]
         if not waiting and not slow:
             return
-        names = [probe.name for probe in waiting] + [n for n in slow if n not in waiting]
+        names = [probe.name for probe in waiting] + slow
         fatal = [n for n, pids in starts.items() if len(pids - {0}) > _MOST_STARTS]
         if fatal or time.monotonic() > deadline:
             raise CliError(_failure(settings, fatal or names))

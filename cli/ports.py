@@ -88,8 +88,9 @@ def holder(port: int) -> str:
     """Who listens on `port`, as "name (process 123)"; in words when this account may not see."""
     try:
         for connection in psutil.net_connections("tcp"):
-            listening = connection.status == psutil.CONN_LISTEN
-            if listening and connection.laddr.port == port and connection.pid:
+            if connection.status != psutil.CONN_LISTEN or not connection.laddr:
+                continue
+            if connection.laddr.port == port and connection.pid:
                 name = psutil.Process(connection.pid).name()
                 return _("{name} (process {pid})", name=name, pid=connection.pid)
     except (psutil.Error, OSError):
