@@ -21,6 +21,10 @@ STAMP = "%Y-%m-%d %H:%M:%S.%f UTC"
 """nbgrader's way to write a submission's time."""
 
 
+class KeyReused(Exception):
+    """An idempotency key came again with something else."""
+
+
 def accept(
     database: Database,
     blobs: Blobs,
@@ -33,7 +37,7 @@ def accept(
     """Make a checked upload a submission: bytes first, then the row.
 
     `arrived` is path, SHA-256 and size; `who` is username, course, assignment. The same `key` of
-    the same person gives the first submission again.
+    the same person gives the first submission again. Raises KeyReused.
     """
     path, sha256, size = arrived
     username, course, assignment = who
@@ -44,6 +48,8 @@ def accept(
             select(Submission).where(Submission.username == username, Submission.key == key)
         )
         if known is not None:
+            if (known.course, known.assignment, known.sha256) != (course, assignment, sha256):
+                raise KeyReused
             return known
         last = session.scalar(
             select(func.max(Submission.attempt)).where(

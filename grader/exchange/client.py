@@ -177,7 +177,7 @@ class Client:
     def _refusal(self, error: urllib.error.HTTPError) -> Exception:
         try:
             data = json.loads(error.read(1_000_000))
-            return Refused(str(data["code"]), str(data["message"]), error.code)
+            return Refused(str(data["error"]), str(data["message"]), error.code)
         except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
             text = self._say("The grading service could not do that (HTTP {status}).")
             return Unavailable(text.format(status=error.code))

@@ -1,0 +1,67 @@
+"""The API for `./dli` on this machine (key-cli): publish, grade, release feedback, results."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends, HTTPException
+
+from grader import actions, jobs, results
+from grader.desk import AtDesk
+from web.auth import internal
+
+router = APIRouter(prefix="/api/cli", dependencies=[Depends(internal("key-cli"))])
+
+
+@router.post("/courses/{course}/assignments/{assignment}/{action}")
+def act(
+    desk: AtDesk,
+    course: str,
+    assignment: str,
+    action: actions.Action,
+    by: Annotated[str, Body()] = "dli",
+    again: Annotated[bool, Body()] = False,
+) -> dict[str, str]:
+    """Queue it; follow ``batch``."""
+    return actions.start(desk, course, assignment, action, by, again)
+
+
+@router.get("/batches/{batch}")
+def batch(desk: AtDesk, batch: str) -> dict[str, Any]:
+    """How far it is."""
+    with desk.database.read() as session:
+        progress = jobs.progress(session, batch)
+    return {**asdict(progress), "finished": progress.finished}
+
+
+@router.get("/courses/{course}/assignments/{assignment}/results")
+def all_results(desk: AtDesk, course: str, assignment: str) -> list[dict[str, Any]]:
+    """Each learner's last attempt and its newest score."""
+    desk.assignment(course, assignment)
+    with desk.database.read() as session:
+        found = results.rows(session, course, assignment)
+    return [
+        {
+            "username": row.submission.username,
+            "submission": row.submission.id,
+            "attempt": row.submission.attempt,
+            "late": row.submission.late,
+            "state": row.state,
+            "score": row.score.score if row.score else None,
+            "max_score": row.score.max_score if row.score else None,
+            "flags": row.score.flags if row.score else [],
+            "reason": row.job.reason if row.job else "",
+        }
+        for row in found
+    ]
+
+
+@router.get("/courses/{course}/export")
+def export(desk: AtDesk, course: str) -> dict[str, str]:
+    """The course's scores as CSV text."""
+    found = desk.courses.get(course)
+    if found is None:
+        raise HTTPException(404, f"there is no course {course!r}")
+    with desk.database.read() as session:
+        return {"csv": results.export(session, found)}

@@ -1,0 +1,122 @@
+"""How `./dli` speaks to the grader service. Standard library, httpx and `core` only."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from core.wire import from_json
+
+
+class GraderRefused(Exception):
+    """The service said no; the text says why and what to do."""
+
+
+class GraderUnavailable(Exception):
+    """No usable answer: not running, or not our JSON."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a batch of jobs is."""
+
+    batch: str
+    total: int
+    done: int
+    parked: int
+    reasons: list[str] = field(default_factory=list)
+    finished: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """One learner's last attempt. `state`: waiting, grading, failed, manual, graded, released."""
+
+    username: str
+    submission: str
+    attempt: int
+    late: bool
+    state: str
+    score: float | None
+    max_score: float | None
+    reason: str = ""
+    flags: list[dict[str, str]] = field(default_factory=list)
+
+
+class GraderClient:
+    """The service's API for this machine. Every method raises GraderUnavailable, GraderRefused."""
+
+    def __init__(self, url: str, key: str, timeout: float = 30.0) -> None:
+        """`url` such as ``http://127.0.0.1:8092/services/grader``; `key` is ``key-cli``."""
+        self._client = httpx.Client(
+            base_url=url.rstrip("/") + "/api/cli",
+            headers={"Authorization": f"Bearer {key}", "Accept-Language": "en"},
+            timeout=timeout,
+            trust_env=False,
+        )
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self._client.close()
+
+    def publish(self, course: str, assignment: str, by: str = "dli") -> str:
+        """Start publishing; the batch to follow."""
+        return self._act(course, assignment, "publish", by)
+
+    def grade(self, course: str, assignment: str, by: str = "dli", again: bool = False) -> str:
+        """Start grading each learner's last attempt; the batch to follow (empty: no jobs in it)."""
+        return self._act(course, assignment, "grade", by, again)
+
+    def release_feedback(self, course: str, assignment: str, by: str = "dli") -> str:
+        """Start rendering and releasing feedback; the batch to follow."""
+        return self._act(course, assignment, "release-feedback", by)
+
+    def progress(self, batch: str) -> Progress:
+        """How far a batch is."""
+        return from_json(Progress, self._call("GET", f"/batches/{quote(batch, safe='')}"))
+
+    def wait(self, batch: str, seconds: float = 600) -> Progress:
+        """Poll until a batch is finished. Raises TimeoutError."""
+        until = time.monotonic() + seconds
+        while True:
+            progress = self.progress(batch)
+            if progress.finished:
+                return progress
+            if time.monotonic() > until:
+                raise TimeoutError(f"batch {batch} is not finished after {seconds:.0f} s")
+            time.sleep(0.3)
+
+    def results(self, course: str, assignment: str) -> list[Result]:
+        """Each learner's last attempt."""
+        path = f"/courses/{quote(course, safe='')}/assignments/{quote(assignment, safe='')}"
+        return [from_json(Result, item) for item in self._call("GET", f"{path}/results")]
+
+    def export(self, course: str) -> str:
+        """All scores of a course as CSV with nbgrader's header."""
+        return str(self._call("GET", f"/courses/{quote(course, safe='')}/export")["csv"])
+
+    def _act(self, course: str, assignment: str, action: str, by: str, again: bool = False) -> str:
+        path = f"/courses/{quote(course, safe='')}/assignments/{quote(assignment, safe='')}"
+        return str(self._call("POST", f"{path}/{action}", {"by": by, "again": again})["batch"])
+
+    def _call(self, method: str, path: str, body: Any = None) -> Any:
+        try:
+            response = self._client.request(method, path, json=body)
+        except httpx.HTTPError as error:
+            raise GraderUnavailable(f"the grader service does not answer: {error}") from error
+        try:
+            data = response.json()
+        except ValueError:
+            raise GraderUnavailable(
+                f"the grader service answered {response.status_code} without JSON"
+            ) from None
+        if response.is_success:
+            return data
+        message = data.get("message", "") if isinstance(data, dict) else ""
+        if response.status_code in (404, 409, 422):
+            raise GraderRefused(message or f"refused ({response.status_code})")
+        raise GraderUnavailable(f"the grader service answered {response.status_code}: {message}")

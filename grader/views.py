@@ -1,0 +1,108 @@
+"""What the pages show, gathered from the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlalchemy.orm import Session
+
+from core.clock import now
+from core.course import Assignment, Course
+from grader import jobs, results
+from grader.models import Job, Release, Score, Submission
+from grader.submissions import feedback_of, is_open, newest_release, of_person, scores_of
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One of a learner's own submissions. `score` only once feedback on it was released."""
+
+    submission: Submission
+    score: Score | None
+    feedback: list[str]
+    """Notebooks with a feedback page."""
+
+
+@dataclass(frozen=True)
+class OwnWork:
+    """A learner's view of one assignment."""
+
+    assignment: Assignment
+    published: bool
+    attempts: list[Attempt]
+    lab: str
+    """Lab in which it is worked on; empty when there is none."""
+
+    @property
+    def last(self) -> Attempt | None:
+        """The attempt that counts."""
+        return self.attempts[-1] if self.attempts else None
+
+
+def own_work(session: Session, course: Course, username: str) -> list[OwnWork]:
+    """Every assignment of a course as one learner sees it."""
+    own = of_person(session, username, course.id)
+    pages = feedback_of(session, (s.id for s in own))
+    scores = scores_of(session, pages)
+    found = []
+    for item in course.assignments:
+        release = newest_release(session, course.id, item.id)
+        attempts = [
+            Attempt(s, scores.get(s.id), sorted(pages.get(s.id, {})))
+            for s in own
+            if s.assignment == item.id
+        ]
+        lab = next((lab.id for lab in course.labs if lab.assignment == item.id), "")
+        found.append(OwnWork(item, release is not None and is_open(item, now()), attempts, lab))
+    return found
+
+
+@dataclass(frozen=True)
+class Desktop:
+    """An instructor's view of one assignment."""
+
+    assignment: Assignment
+    release: Release | None
+    rows: list[results.Row]
+    publishing: Job | None
+    releasing: Job | None
+    progress: jobs.Progress | None
+    """The newest grading batch while it is running."""
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def busy(self) -> bool:
+        """Something is under way, so the page should look again."""
+        running = [j for j in (self.publishing, self.releasing) if j and _is_open(j)]
+        return bool(running or self.progress)
+
+    @property
+    def problem(self) -> str:
+        """Why the newest publication or release of feedback failed."""
+        for job in (self.publishing, self.releasing):
+            if job is not None and job.state == "parked":
+                return job.reason
+        return ""
+
+
+def desktop(session: Session, course: Course, assignment: Assignment) -> Desktop:
+    """One assignment as its instructor sees it."""
+    rows = results.rows(session, course.id, assignment.id)
+    counts = {"all": len(rows)}
+    for row in rows:
+        counts[row.state] = counts.get(row.state, 0) + 1
+    grading = jobs.last_of(session, "grade", course.id, assignment.id)
+    progress = jobs.progress(session, grading.batch) if grading else None
+    return Desktop(
+        assignment=assignment,
+        release=newest_release(session, course.id, assignment.id),
+        rows=rows,
+        publishing=jobs.last_of(session, "publish", course.id, assignment.id),
+        releasing=jobs.last_of(session, "feedback", course.id, assignment.id),
+        progress=progress if progress and not progress.finished else None,
+        counts=counts,
+    )
+
+
+def _is_open(job: Job) -> bool:
+    return job.state in ("queued", "running")
