@@ -32,11 +32,11 @@ def read(file: Path) -> dict[str, str]:
     return {m.id: m.string for m in _messages(file) if m.string and not m.fuzzy}
 
 
-def merge(file: Path, texts: list[str], source: str) -> int:
+def merge(file: Path, texts: list[str], source: str, language: str = "ko") -> int:
     """Bring `file` up to date with `texts`: new ones empty, changed ones marked fuzzy with the
     old translation as a start, dropped ones removed. Returns how many wait for a translator."""
-    template = _catalogue({text: "" for text in texts}, source)
-    known = _catalogue({m.id: m.string for m in _messages(file)}, source)
+    template = _catalogue({text: "" for text in texts}, source, language)
+    known = _catalogue({m.id: m.string for m in _messages(file)}, source, language)
     fuzzy = {m.id for m in _messages(file) if m.fuzzy}
     known.update(template, no_fuzzy_matching=False)
     known.obsolete.clear()
@@ -47,9 +47,9 @@ def merge(file: Path, texts: list[str], source: str) -> int:
     return sum(1 for m in known if m.id and (m.fuzzy or not m.string))
 
 
-def write(file: Path, texts: Mapping[str, str], source: str) -> None:
+def write(file: Path, texts: Mapping[str, str], source: str, language: str = "ko") -> None:
     """Write `texts` as a new catalogue for the notebook named `source`."""
-    _save(file, _catalogue(texts, source))
+    _save(file, _catalogue(texts, source, language))
 
 
 def _messages(file: Path) -> list[Message]:
@@ -62,8 +62,8 @@ def _messages(file: Path) -> list[Message]:
     return [message for message in found if message.id]
 
 
-def _catalogue(texts: Mapping[str, str], source: str) -> Catalog:
-    catalogue = Catalog(locale="ko", project="DLI Labs", fuzzy=False, header_comment=f"# {source}")
+def _catalogue(texts: Mapping[str, str], source: str, language: str) -> Catalog:
+    catalogue = Catalog(locale=language, fuzzy=False, header_comment=f"# {source}")
     for text, translated in texts.items():
         catalogue.add(text, translated)
     return catalogue
