@@ -35,6 +35,7 @@ class Pages:
             loader=FileSystemLoader([room / "templates", TEMPLATES]),
             autoescape=True,
             undefined=StrictUndefined,
+            optimized=False,  # else `{{ 60 | duration }}` would keep its first reader's language
             trim_blocks=True,
             lstrip_blocks=True,
             extensions=["jinja2.ext.i18n"],

@@ -6,7 +6,7 @@
 
   const read = (table) => {
     const rows = [...table.tBodies[0].rows];
-    const times = rows.map((row) => Date.parse(row.cells[0].dataset.time) / 1000);
+    const times = rows.map((row) => read.time(row.cells[0].dataset.time) / 1000);
     const names = [...table.tHead.rows[0].cells].slice(1).map((cell) => cell.textContent.trim());
     const columns = names.map((_, i) =>
       rows.map((row) => {
@@ -17,12 +17,18 @@
     return { names, data: [times, ...columns] };
   };
 
+  // A date without a time is a day where the reader is, not midnight in Greenwich.
+  read.time = (text) => Date.parse(/^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00` : text);
+
   const axis = () => ({
     stroke: style("--dli-quiet"),
     grid: { stroke: style("--dli-line"), width: 1 },
     ticks: { stroke: style("--dli-line"), width: 1 },
     font: `12px ${getComputedStyle(document.body).fontFamily}`,
   });
+
+  // Half the distance between two bars, so that the outer ones are drawn whole.
+  const edge = (times) => (times.length > 1 ? (times[1] - times[0]) / 2 : 43200);
 
   const draw = (place) => {
     const { names, data } = read(document.getElementById(place.dataset.table));
@@ -35,10 +41,14 @@
     const options = {
       width: place.clientWidth,
       height: 240,
-      padding: [12, 8, 0, 0],
-      scales: { y: { range: (_u, _low, high) => [0, high > 0 ? high * 1.1 : 1] } },
+      padding: [12, 24, 0, 0],
+      scales: {
+        x: bars ? { range: (_u, low, high) => [low - edge(data[0]), high + edge(data[0])] } : {},
+        y: { range: (_u, _low, high) => [0, high > 0 ? high * 1.1 : 1] },
+      },
       axes: [
-        { ...axis(), values: (_u, ticks) => ticks.map((t) => (days ? when : clock).format(t * 1000)) },
+        { ...axis(), space: 76, ...(days ? { incrs: [1, 2, 7, 14, 28, 91, 365].map((d) => d * 86400) } : {}),
+          values: (_u, ticks) => ticks.map((t) => (days ? when : clock).format(t * 1000)) },
         { ...axis(), values: (_u, ticks) => ticks.map((t) => t.toLocaleString(language)), size: 56 },
       ],
       series: [

@@ -42,7 +42,7 @@ class Codes:
         return []
 
 
-class Refusal4(Exception):
+class NoGpuTime(Exception):
     """A refused start, as the lab spawner raises it."""
 
     jupyterhub_message = "오늘은 남은 GPU 시간이 없습니다."
@@ -54,7 +54,7 @@ async def before_start(spawner):
 
     if spawner.user.name == "refused":
         await asyncio.sleep(1)
-        raise Refusal4
+        raise NoGpuTime
     if spawner.user.name == "slow":
         await asyncio.sleep(8)
 
@@ -67,6 +67,8 @@ c.AnyPassword.usage = Codes()
 c.AnyPassword.allow_all = True
 c.AnyPassword.admin_users = {"boss"}
 c.AnyPassword.minimum_password_length = 10
+c.AnyPassword.allowed_failed_logins = 5
+c.AnyPassword.seconds_before_next_try = 300
 c.JupyterHub.default_url = "/services/usage/"
 c.JupyterHub.bind_url = settings.public_url
 c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{settings.ports.hub}"

@@ -1,0 +1,72 @@
+"""A real Chromium for pages: themes, widths, languages, and axe-core's opinion of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from playwright.sync_api import Browser, Page
+
+WIDE, NARROW = (1280, 900), (390, 844)
+Theme = Literal["light", "dark"]
+
+
+@contextmanager
+def page_in(
+    browser: Browser,
+    url: str,
+    *,
+    language: str = "ko",
+    theme: Theme = "light",
+    size: tuple[int, int] = WIDE,
+    state: Any = None,
+) -> Iterator[Page]:
+    """A page of a fresh browser context; afterwards it must not have met a script error."""
+    context = browser.new_context(
+        base_url=url,
+        locale="ko-KR" if language == "ko" else "en-US",
+        color_scheme=theme,
+        viewport={"width": size[0], "height": size[1]},
+        storage_state=state,
+    )
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(f"script error: {error}"))
+    page.on(
+        "console",
+        lambda said: problems.append(f"console: {said.text}") if said.type == "error" else None,
+    )
+    try:
+        yield page
+        unexpected = [p for p in problems if "Failed to load resource" not in p]
+        assert not unexpected, f"{page.url}: {unexpected}"
+    finally:
+        context.close()
+
+
+def sign_in(page: Page, name: str, password: str) -> None:
+    """Type name and password on the Hub's sign-in page."""
+    page.goto("/hub/login?next=%2Fservices%2Fusage%2F")
+    page.fill("#username_input", name)
+    page.fill("#password_input", password)
+    page.click("#login_submit")
+    page.wait_for_url("**/services/usage/")
+
+
+def faults(page: Page, axe: Path) -> list[str]:
+    """What axe-core finds wrong (WCAG 2.1 A and AA, best practices), and sideways scrolling."""
+    # The page's own policy forbids inline scripts; evaluate is the debugger's way in.
+    page.evaluate(axe.read_text(encoding="utf-8"))
+    result = page.evaluate("async () => await axe.run(document)")
+    found = [
+        f"{page.url}: {item['id']}: {item['help']}: {node['html'][:160]} "
+        f"({'; '.join(check['message'] for check in node['any'][:1])})"
+        for item in result["violations"]
+        for node in item["nodes"]
+    ]
+    width = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    if width[0] > width[1]:
+        found.append(f"{page.url}: scrolls sideways: {width[0]} px in a window of {width[1]}")
+    return found

@@ -1,0 +1,215 @@
+"""The pages as a person meets them: language, theme, narrow screens, accessibility, waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.hub.web.browser import NARROW, WIDE, Theme, faults, page_in, sign_in
+from tests.hub.web.conftest import PASSWORD, HubSite
+
+pytestmark = pytest.mark.browser
+
+OPEN_PAGES = ("/hub/login", "/hub/signup?code=AB-12", "/hub/no-such-page")
+OWN_PAGES = (
+    "/services/usage/",
+    "/services/usage/no-such-page",
+    "/hub/home",
+    "/hub/change-password",
+    "/hub/user/{name}/lab",
+)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """One browser for all tests here; each test has a context of its own."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def axe(site: HubSite) -> Path:
+    """The accessibility checker."""
+    return site.settings.state_dir / "node" / "node_modules" / "axe-core" / "axe.min.js"
+
+
+@pytest.fixture
+def simulated(site: HubSite) -> Iterator[str]:
+    """The platform says that its GPUs are simulated."""
+    file = site.settings.state_dir / "run" / "simulated-gpu"
+    file.write_text("2x NVIDIA H100 80GB, MIG 7\n")
+    yield "2x NVIDIA H100 80GB, MIG 7"
+    file.unlink()
+
+
+@pytest.mark.parametrize(
+    ("language", "theme", "size"),
+    [
+        ("ko", "light", WIDE),
+        ("ko", "dark", NARROW),
+        ("en", "light", NARROW),
+        ("en", "dark", WIDE),
+    ],
+)
+def test_every_page_is_accessible_and_fits(
+    site: HubSite,
+    chromium: Browser,
+    axe: Path,
+    simulated: str,
+    language: str,
+    theme: Theme,
+    size: tuple[int, int],
+) -> None:
+    name = "boss" if language == "en" else "minsu"
+    found: list[str] = []
+    with page_in(chromium, site.url, language=language, theme=theme, size=size) as page:
+        for path in OPEN_PAGES:
+            page.goto(path)
+            found += faults(page, axe)
+            assert simulated in page.inner_text(".dli-simulated")
+        sign_in(page, name, PASSWORD)
+        for path in OWN_PAGES:
+            page.goto(path.format(name=name))
+            page.wait_for_load_state("networkidle")
+            found += faults(page, axe)
+            assert page.get_attribute("html", "lang") == language
+            assert page.get_attribute("html", "data-bs-theme") == theme
+    assert found == []
+
+
+def test_choosing_a_language_holds_on_every_page(site: HubSite, chromium: Browser) -> None:
+    with page_in(chromium, site.url, language="ko") as page:
+        page.goto("/hub/login")
+        expect(page.locator("h1")).to_have_text("로그인")
+        page.click("[data-language=en]")
+        expect(page.locator("h1")).to_have_text("Sign in")
+        sign_in(page, "reader", PASSWORD)
+        expect(page.locator("html")).to_have_attribute("lang", "en")
+        expect(page.locator(".dli-stats")).to_contain_text("3 hr 20 min")
+        page.goto("/services/usage/?a=1")
+        page.click("button[name=language][value=ko]")
+        page.wait_for_url("**/services/usage/?a=1")
+        expect(page.locator("html")).to_have_attribute("lang", "ko")
+        expect(page.locator(".dli-stats")).to_contain_text("3시간 20분")
+        page.goto("/hub/home")
+        expect(page.locator("h1")).to_have_text("계정")
+
+
+def test_a_wrong_password_is_said_in_the_readers_language(
+    site: HubSite, chromium: Browser
+) -> None:
+    with page_in(chromium, site.url, language="ko") as page:
+        page.goto("/hub/login")
+        page.fill("#username_input", "minsu")
+        page.fill("#password_input", "wrong")
+        page.click("#login_submit")
+        expect(page.locator(".login_error")).to_have_text(
+            "사용자 이름 또는 비밀번호가 올바르지 않습니다."
+        )
+        page.click("[data-reveal]")
+        expect(page.locator("#password_input")).to_have_attribute("type", "text")
+
+
+def test_sign_up_shows_a_mistake_at_its_field_and_then_works(
+    site: HubSite, chromium: Browser, axe: Path
+) -> None:
+    with page_in(chromium, site.url, language="ko", size=NARROW) as page:
+        page.goto("/hub/signup?code=TEST-CODE")
+        assert page.input_value("#code_input") == "TEST-CODE"
+        page.fill("#username_input", "newcomer")
+        page.fill("#name_input", "김민지")
+        page.fill("#email_input", "minji@example.com")
+        page.fill("#password_input", "test-password-1")
+        page.fill("#password_confirmation_input", "something-else")
+        page.click("#signup_submit")
+        expect(page.locator("#password_confirmation_input-hint")).to_have_text(
+            "두 비밀번호가 서로 다릅니다."
+        )
+        assert page.input_value("#name_input") == "김민지"
+        assert faults(page, axe) == []
+        page.fill("#password_input", "test-password-1")
+        page.fill("#password_confirmation_input", "test-password-1")
+        page.click("#signup_submit")
+        page.wait_for_url("**/services/usage/")
+
+
+def _start(page: Page, name: str) -> None:
+    """Ask the Hub for a lab, as the usage service does, and open its pending page."""
+    status = page.evaluate(
+        """async (name) => (await fetch(
+            `/hub/api/users/${name}/server?_xsrf=${window.jhdata.xsrf_token}`, {method: "POST"}
+        )).status""",
+        name,
+    )
+    assert status in (201, 202)
+    page.goto(f"/hub/spawn-pending/{name}")
+
+
+def test_the_waiting_page_opens_the_lab(site: HubSite, chromium: Browser, axe: Path) -> None:
+    with page_in(chromium, site.url, language="ko", size=NARROW) as page:
+        sign_in(page, "slow", PASSWORD)
+        page.goto("/hub/home")
+        _start(page, "slow")
+        expect(page.locator("h1")).to_have_text("실습을 시작하고 있습니다")
+        expect(page.locator("#progress-message")).to_have_text("실습 시작을 요청했습니다.")
+        assert faults(page, axe) == []
+        page.wait_for_url("**/user/slow/**", timeout=40_000)
+        expect(page.locator("body")).to_contain_text("a small lab")
+        page.goto("/hub/home")
+        expect(page.locator("#start")).to_have_text("실습 열기")
+        page.click("#stop-server-btn")
+        expect(page.locator("#stop-server-status")).to_contain_text("종료하고 있습니다")
+
+
+def test_a_refused_start_says_why(site: HubSite, chromium: Browser, axe: Path) -> None:
+    with page_in(chromium, site.url, language="ko") as page:
+        sign_in(page, "refused", PASSWORD)
+        page.goto("/hub/home")
+        _start(page, "refused")
+        expect(page.locator("#dli-failure")).to_contain_text(
+            "오늘은 남은 GPU 시간이 없습니다.", timeout=20_000
+        )
+        assert faults(page, axe) == []
+        page.click("#start")
+        page.wait_for_url("**/services/usage/")
+
+
+def test_forms_and_htmx_carry_the_pages_token(site: HubSite, chromium: Browser) -> None:
+    with page_in(chromium, site.url, language="en") as page:
+        sign_in(page, "writer", PASSWORD)
+        page.fill("#text", "by form")
+        page.click("text=Keep")
+        expect(page.locator("#note")).to_have_text("by form")
+        page.click("#over-htmx")
+        expect(page.locator("#note")).to_have_text("by htmx")
+        page.context.clear_cookies(name="dli-usage-session")
+        page.context.clear_cookies(name="jupyterhub-hub-login")
+        page.click("#over-htmx")
+        page.wait_for_url("**/hub/login**")
+
+
+def test_charts_are_drawn_and_readable_as_tables(site: HubSite, chromium: Browser) -> None:
+    with page_in(chromium, site.url, language="en") as page:
+        sign_in(page, "viewer", PASSWORD)
+        expect(page.locator("#use canvas")).to_be_visible()
+        page.click("#use summary")
+        expect(page.locator("#use-table tbody tr")).to_have_count(4)
+        expect(page.locator("#use-table")).to_contain_text("4.5")
+
+
+def test_jupyterhubs_own_pages_still_work_in_our_layout(site: HubSite, chromium: Browser) -> None:
+    with page_in(chromium, site.url, language="en") as page:
+        sign_in(page, "boss", PASSWORD)
+        page.goto("/hub/admin")
+        expect(page.locator("#react-admin-hook table")).to_be_visible(timeout=15_000)
+        page.goto("/hub/token")
+        page.fill("#token-note", "for a script")
+        page.click("text=Request new API token")
+        expect(page.locator("#token-result")).not_to_be_empty()
