@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import time
 import uuid
 from html.parser import HTMLParser
@@ -32,6 +34,12 @@ class _Forms(HTMLParser):
             kind = given.get("type", "text")
             if kind not in ("checkbox", "radio", "submit") or "checked" in given:
                 self.forms[-1]["fields"][given["name"]] = given.get("value", "")
+
+
+def words(page: httpx.Response, most: int = 3000) -> str:
+    """What a person reads on a page, without tags, styles and scripts."""
+    text = re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", page.text)
+    return html.unescape(re.sub(r"\s+", " ", text)).strip()[:most]
 
 
 class Person:
@@ -68,7 +76,7 @@ class Person:
     def sign_in(self, name: str, password: str) -> httpx.Response:
         """Fill in the Hub's sign-in form. Raises AssertionError when it is shown again."""
         page = self.submit("/hub/login", {"username": name, "password": password}, "login")
-        assert "/hub/login" not in str(page.url), f"{name} could not sign in: {page.text[:2000]}"
+        assert "/hub/login" not in str(page.url), f"{name} could not sign in: {words(page)}"
         return page
 
     def submit(
@@ -82,7 +90,7 @@ class Person:
         forms = _Forms()
         forms.feed(page.text)
         found = [form for form in forms.forms if action in form["action"]]
-        assert found, f"{page.url} ({page.status_code}) has no form {action!r}: {page.text[:3000]}"
+        assert found, f"{page.url} ({page.status_code}) has no form {action!r}: {words(page)}"
         target = str(page.url.join(found[0]["action"])) if found[0]["action"] else str(page.url)
         return self.http.post(
             target,
@@ -118,7 +126,7 @@ class Person:
             failed_since = (failed_since or now) if page.status_code == 424 else 0.0
             gone = bool(failed_since) and now - failed_since > _NOT_EVEN_PENDING_S
             if gone or now > deadline:
-                raise AssertionError(f"no lab ({page.status_code} {page.url}): {page.text[:5000]}")
+                raise AssertionError(f"no lab ({page.status_code} {page.url}): {words(page)}")
             time.sleep(0.2)
 
     def run_cell(self, name: str, code: str, seconds: float = 60) -> str:
