@@ -6,7 +6,8 @@ Layout of a course folder::
       course.toml
       labs/<lab>/*.ipynb               ungraded notebooks, English source
       assignments/<assignment>/*.ipynb nbgrader source (solutions, hidden tests), English source
-      locale/ko/<folder>/<notebook>.po Korean text of each Markdown cell and code comment
+      locale/ko/labs/<lab>/<notebook>.po          Korean text of each Markdown cell, comment
+      locale/ko/assignments/<assignment>/….po     and message (see grader.translate)
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import tomllib
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -144,11 +145,10 @@ def load(folder: Path, images: dict[str, str]) -> Course:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
         raise CourseError(f"{file}: not readable as TOML: {error}") from None
     except ValidationError as error:
-        lines = [
-            f"{file}: {'.'.join(map(str, p['loc'])) or 'course'} = {p['input']!r}: {p['msg']}"
-            for p in error.errors(include_url=False)
-        ]
+        lines = [f"{file}: {_explain(problem)}" for problem in error.errors(include_url=False)]
         raise CourseError("\n".join(lines)) from None
+    except ValueError as error:  # a path with a NUL byte, say
+        raise CourseError(f"{file}: not readable: {error}") from None
     problems = _problems(course, images)
     if problems:
         raise CourseError("\n".join(f"{file}: {problem}" for problem in problems))
@@ -159,6 +159,18 @@ def load_all(courses_dir: Path, images: dict[str, str]) -> dict[str, Course]:
     """Every course under `courses_dir`, by id. Raises CourseError for the first wrong one."""
     folders = sorted(path.parent for path in courses_dir.glob("*/course.toml"))
     return {course.id: course for course in (load(folder, images) for folder in folders)}
+
+
+def _explain(problem: Any) -> str:
+    """One wrong key: which one, what is wrong with it, what is allowed."""
+    key = ".".join(map(str, problem["loc"])) or "course"
+    if problem["type"] == "missing":
+        return f"{key}: missing; add it"
+    if problem["type"] == "extra_forbidden":
+        return f"{key}: unknown key; check its spelling or remove it"
+    value = repr(problem["input"])
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{key} = {value if len(value) <= 80 else value[:79] + '…'}: {message}"
 
 
 def _problems(course: Course, images: dict[str, str]) -> list[str]:
@@ -188,9 +200,11 @@ def _repeated_ids(course: Course) -> Iterator[str]:
 
 
 def _missing_parts(course: Course) -> Iterator[str]:
+    known = ", ".join(item.id for item in course.assignments) or "none"
     for lab in course.labs:
         if lab.assignment is not None and course.assignment(lab.assignment) is None:
-            yield f"labs.{lab.id}.assignment = {lab.assignment!r}: no such assignment"
+            key = f"labs.{lab.id}.assignment"
+            yield f"{key} = {lab.assignment!r}: no such assignment; known: {known}"
         elif lab.assignment is None and not course.notebooks("labs", lab.id):
             yield f"labs.{lab.id}: no notebook in labs/{lab.id}/; add one or remove the lab"
     for item in course.assignments:
@@ -198,4 +212,4 @@ def _missing_parts(course: Course) -> Iterator[str]:
             yield f"assignments.{item.id}: no notebook in assignments/{item.id}/; add one"
     for item_id in course.passing.assignments:
         if course.assignment(item_id) is None:
-            yield f"passing.assignments: no such assignment {item_id!r}"
+            yield f"passing.assignments = {item_id!r}: no such assignment; known: {known}"

@@ -57,7 +57,7 @@ def _messages(file: Path) -> list[Message]:
         return []
     try:
         found = read_po(io.BytesIO(file.read_bytes()), abort_invalid=True)
-    except (PoFileError, UnicodeDecodeError) as error:
+    except (PoFileError, ValueError) as error:  # ValueError: no UTF-8, or a header that is none
         raise CatalogueError(f"{file}: not a readable gettext catalogue: {error}") from None
     return [message for message in found if message.id]
 

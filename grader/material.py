@@ -26,11 +26,11 @@ from typing import Any
 import nbformat
 
 from core.course import Course, CourseError, Lab, load_all
+from core.i18n import LANGUAGES, translations
 from core.settings import Settings
 from grader import catalogue, translate
 
-LANGUAGES = ("en", "ko")
-_FORMAT = "1"  # count up when the layout or the welcome page changes
+_FORMAT = "1"  # count up when the layout changes
 _TEXTS = Path(__file__).parent / "locale"
 _MARKS = re.compile(r"^[ \t]*#+ ?(BEGIN|END) SOLUTION[^\n]*\n?", re.MULTILINE)
 _NOT_MATERIAL = {".ipynb_checkpoints", "__pycache__", "solutions"}
@@ -120,17 +120,13 @@ def read_notebook(file: Path) -> translate.Notebook:
 
 def welcome(course: Course, language: str) -> str:
     """The course's first page: what it is about, its labs, how to work."""
-    texts = _texts(language)
-
-    def _(text: str, **values: object) -> str:
-        return texts.get(text, text).format(**values)
-
+    _ = translations(_TEXTS, language).gettext
     rows = [_lab_row(number, lab, language) for number, lab in enumerate(course.labs, 1)]
     hours = f"{course.hours:g}"
     parts = [
         f"# {course.title.in_(language)}",
         course.summary.in_(language),
-        _("About {hours} hours in all.", hours=hours),
+        _("About {hours} hours in all.").format(hours=hours),
         "\n".join(
             [
                 "| | "
@@ -167,10 +163,6 @@ def _lab_row(number: int, lab: Lab, language: str) -> str:
     return f"| {number} | {name} | {lab.minutes.cpu} | {lab.minutes.gpu} |"
 
 
-def _texts(language: str) -> dict[str, str]:
-    return catalogue.read(_TEXTS / language / "LC_MESSAGES" / "material.po")
-
-
 def _lab_notebook(
     prefix: str, file: Path, whole: translate.Notebook, language: str
 ) -> dict[str, bytes]:
@@ -185,9 +177,11 @@ def _lab_notebook(
 def _without_solutions(notebook: translate.Notebook, language: str) -> translate.Notebook:
     from nbgrader.preprocessors import ClearSolutions  # late: importing nbgrader takes seconds
 
-    todo = _texts(language).get("Your code here", "Your code here")
+    _ = translations(_TEXTS, language).gettext
+    todo = _("Your code here")
     clear = ClearSolutions(
-        code_stub={"python": f"# {todo}\nraise NotImplementedError()"}, enforce_metadata=False
+        code_stub={"python": f"# {todo}\nraise NotImplementedError()"},
+        enforce_metadata=False,
     )
     cleared: translate.Notebook = clear.preprocess(copy.deepcopy(notebook), {})[0]
     return cleared
@@ -220,10 +214,9 @@ def _dump(notebook: translate.Notebook) -> bytes:
 
 
 def _fingerprint(course: Course, language: str) -> str:
-    digest = hashlib.sha256(f"{_FORMAT} {language} {course.model_dump_json()}".encode())
-    po = _TEXTS / language / "LC_MESSAGES" / "material.po"
-    extra = [po] if po.exists() else []
-    for file in [*sorted(course.folder.rglob("*")), *extra]:
+    page = welcome(course, language)  # changes also when only our own words did
+    digest = hashlib.sha256(f"{_FORMAT} {language} {page}".encode())
+    for file in sorted(course.folder.rglob("*")):
         if file.is_file():
             digest.update(str(file).encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()

@@ -1,0 +1,60 @@
+"""Every shipped course in the real sandbox: solutions earn everything, empty work nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from core.course import Course, load
+from core.settings import ROOT, Labs, Settings
+from grader import rehearsal
+from grader.runner import ContainerSandbox
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
+
+COURSES = [
+    load(file.parent, Labs().images) for file in sorted((ROOT / "courses").glob("*/course.toml"))
+]
+LABS = [
+    (course, file)
+    for course in COURSES
+    for lab in course.labs
+    if lab.assignment is None
+    for file in course.notebooks("labs", lab.id)
+]
+ASSIGNMENTS = [
+    (course, item.id, file)
+    for course in COURSES
+    for item in course.assignments
+    for file in course.notebooks("assignments", item.id)
+]
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> ContainerSandbox:
+    state = tmp_path_factory.mktemp("state")
+    return ContainerSandbox(Settings(instance="course-test", state_dir=state))
+
+
+@pytest.mark.parametrize(
+    ("course", "item", "file"), ASSIGNMENTS, ids=[f"{c.id}-{i}" for c, i, _ in ASSIGNMENTS]
+)
+def test_the_solution_earns_all_and_the_unsolved_nothing(
+    course: Course, item: str, file: Path, sandbox: ContainerSandbox
+) -> None:
+    assignment = course.assignment(item)
+    assert assignment is not None
+    full = rehearsal.solution(assignment, file, sandbox)
+    assert (full.errors, full.points) == ([], full.possible)
+    assert full.possible > 0
+    none = rehearsal.unsolved(assignment, file, sandbox)
+    assert none.points == 0
+    assert none.possible == full.possible
+
+
+@pytest.mark.parametrize(("course", "file"), LABS, ids=[file.stem for _, file in LABS])
+def test_a_lab_runs_from_top_to_bottom(
+    course: Course, file: Path, sandbox: ContainerSandbox
+) -> None:
+    assert rehearsal.lab(course, file, sandbox).errors == []
