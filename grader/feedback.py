@@ -25,7 +25,9 @@ from grader.gradebook import CourseBook, student_id
 from grader.models import Feedback, Score, Submission
 
 _LOG = logging.getLogger("grader.feedback")
-_TEMPLATES = Path(nbgrader.__file__).parent / "server_extensions" / "formgrader" / "templates"
+_FORMGRADER = Path(nbgrader.__file__).parent / "server_extensions" / "formgrader"
+_TEMPLATES = _FORMGRADER / "templates"
+_STYLES = _FORMGRADER / "static" / "node_modules" / "bootstrap" / "dist" / "css"
 
 
 def render(book: CourseBook, submission: Submission, name: str, notebook: bytes) -> bytes:
@@ -82,5 +84,6 @@ def _exporter() -> Any:
     config = Config()
     config.HTMLExporter.template_name = "feedback"
     config.HTMLExporter.extra_template_basedirs = [str(_TEMPLATES)]
+    config.HTMLExporter.extra_template_paths = [str(_STYLES)]
     config.HTMLExporter.sanitize_html = True
     return HTMLExporter(config=config)
