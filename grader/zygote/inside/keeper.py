@@ -26,6 +26,8 @@ from . import frames
 _WATCH_SECONDS = 0.25
 _SWEEPS = 2000
 _ANSWER_BYTES = 64 * 1024
+_RESIDENT = ("status", "RssAnon:")
+_SHARE = ("smaps_rollup", "Pss_Anon:")
 
 
 class Keeper:
@@ -37,7 +39,7 @@ class Keeper:
     ) -> None:  # fmt: skip
         self.comm, self.main, self.register, self.pid = comm, main, register, pid
         self.limits = limits
-        self.ceiling_kb = (limits["memory_mb"] + limits["disk_mb"]) * 1024 + _own_kb("self")
+        self.ceiling_kb = (limits["memory_mb"] + limits["disk_mb"]) * 1024 + _own_kb(1, _RESIDENT)
         self.snapshots: dict[int, tuple[int, socket.socket]] = {}
         self.watched = 0.0
         self.alive = True
@@ -156,19 +158,25 @@ class Keeper:
         now = time.monotonic()
         if now - self.watched >= _WATCH_SECONDS:
             self.watched = now
-            if sum(_own_kb(str(pid)) for pid in _pids()) > self.ceiling_kb:
-                os._exit(77)
+            pids = _pids()
+            # What forks share counts in each: only when that is too much, the dear exact count.
+            if any(
+                sum(_own_kb(pid, *how) for pid in pids) <= self.ceiling_kb
+                for how in ((_RESIDENT,), (_SHARE, _RESIDENT))
+            ):
+                return
+            os._exit(77)
 
 
 def _pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
-def _own_kb(pid: str) -> int:
-    """Proportional share of anonymous memory; where a process hides it, all it has."""
-    for name, key in (("smaps_rollup", "Pss_Anon:"), ("status", "RssAnon:")):
+def _own_kb(pid: int, *ways: tuple[str, str]) -> int:
+    """Anonymous memory in KiB by the first way that this process does not hide."""
+    for name, key in ways:
         with contextlib.suppress(OSError):
-            for line in Path("/proc", pid, name).read_text().splitlines():
+            for line in Path("/proc", str(pid), name).read_text().splitlines():
                 if line.startswith(key):
                     return int(line.split()[1])
     return 0

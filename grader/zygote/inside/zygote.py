@@ -32,17 +32,6 @@ def _import(packages: list[str]) -> dict[str, str]:
     return failed
 
 
-def _warm() -> None:
-    """Pay for the first plot once: font list, canvas and PNG encoder."""
-    if "matplotlib.pyplot" in sys.modules:
-        plt = sys.modules["matplotlib.pyplot"]
-        plt.figure()
-        plt.plot([0, 1])
-        plt.title("warm")
-        plt.savefig(os.devnull, format="png")
-        plt.close("all")
-
-
 class Zygote:
     """The control loop."""
 
@@ -142,7 +131,7 @@ def main() -> None:
     begun = time.monotonic()
     lab = shell.make()
     failed = _import(packages)
-    _warm()
+    shell.warm(lab)
     snapshot = detect.Snapshot(packages)
     sys.path.remove(archive)
     sys.path.append("/work")  # last: a submitted numpy.py never stands before the real one
