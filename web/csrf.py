@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import HTTPException, Request
 
 from web import security
-from web.auth import sign_in_of
+from web.auth import SignInNeeded, sign_in_of
 from web.i18n import gettext as _
 
 FIELD = "_csrf"
@@ -24,10 +24,11 @@ async def guard(request: Request) -> None:
         raise HTTPException(403, _("This request came from another site and was refused."))
     cookie = request.cookies.get(hub.csrf_cookie, "")
     given = request.headers.get(HEADER) or await _field(request)
-    if not cookie or not security.same(given, hub.csrf_token(request, cookie)):
-        raise HTTPException(
-            403, _("This page was open too long. Go back, reload it and try again.")
-        )
+    if cookie and security.same(given, hub.csrf_token(request, cookie)):
+        return
+    if hub.session(request) is None:
+        raise SignInNeeded  # the page outlived its sign-in; nothing was done
+    raise HTTPException(403, _("This page was open too long. Go back, reload it and try again."))
 
 
 async def _field(request: Request) -> str:

@@ -70,8 +70,11 @@ def day(value: datetime, zone: str) -> str:
 
 
 def clock(value: datetime, zone: str) -> str:
-    """The time of day in `zone`, without seconds."""
-    return str(dates.format_time(_local(value, zone), format="short", locale=i18n.language()))
+    """The time of day in `zone`, without seconds; in Korean by 24 hours."""
+    language = i18n.language()
+    # CLDR's short Korean form mixes in "AM"; 24 hours need no word at all.
+    pattern = "HH:mm" if language == "ko" else "short"
+    return str(dates.format_time(_local(value, zone), format=pattern, locale=language))
 
 
 def _local(value: datetime, zone: str) -> datetime:
