@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from core.units import UNITS_PER_GPU_HOUR, WHOLE
 from core.wire import GpuNeed, Lease, LeaseOrder, Observation, ReserveRequest, SeenContainer, Slot
@@ -135,10 +140,28 @@ RULES = Rules(
 )
 
 
+@cache
+def _template() -> Path:
+    """A migrated database to copy: the migration runs once per test process."""
+    folder = Path(tempfile.mkdtemp(prefix="dli-usage-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    made = Database(f"sqlite:///{folder}/usage.sqlite")
+    made.migrate()
+    made.close()
+    return folder / "usage.sqlite"
+
+
+def fresh_database(file: Path) -> Database:
+    """A new database at `file`. It does not wait for the disk: no test here cuts the power."""
+    shutil.copyfile(_template(), file)
+    made = Database(f"sqlite:///{file}")
+    event.listen(made.engine, "connect", lambda c, _r: c.execute("PRAGMA synchronous=OFF"))
+    return made
+
+
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    made = Database(f"sqlite:///{tmp_path}/usage.sqlite")
-    made.migrate()
+    made = fresh_database(tmp_path / "usage.sqlite")
     yield made
     made.close()
 

@@ -51,6 +51,7 @@ def test_release_and_reports_are_harmless_when_repeated(ready: World) -> None:
     for _ in range(3):
         ready.beat((lease, 200_000))
     ready.beat((lease, 150_000))  # a late report
+    assert ready.state(lease).held_ms == 200_000
     for _ in range(3):
         ready.usage.release(lease.id, 200_000, "stopped", False)
     assert ready.usage.budget("kt").settled == 200_000 * WHOLE
@@ -223,7 +224,7 @@ def test_a_lease_whose_container_is_gone_ends_at_last_seen(ready: World) -> None
     ready.beat()
     assert ready.state(lease).state == "ended"
     assert ready.state(lease).charged == 50_000 * WHOLE
-    ready.reserve("bob")
+    assert {ready.reserve(who).slots[0].id for who in ("ann", "bob")} == {"slot-1", "slot-2"}
     audit.check(ready.database)
 
 
