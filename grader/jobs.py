@@ -165,13 +165,10 @@ def park(job: Job, at: datetime, reason: str) -> None:
 
 def progress(session: Session, batch: str) -> Progress:
     """Counts of a batch."""
-    counts = dict(
-        session.execute(
-            select(Job.state, func.count()).where(Job.batch == batch).group_by(Job.state)
-        )
-        .tuples()
-        .all()
+    found = session.execute(
+        select(Job.state, func.count()).where(Job.batch == batch).group_by(Job.state)
     )
+    counts: dict[str, int] = {state: count for state, count in found}
     reasons = session.scalars(
         select(Job.reason).where(Job.batch == batch, Job.state == "parked").limit(5)
     )

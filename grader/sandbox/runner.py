@@ -32,7 +32,7 @@ _REQUEST_BYTES = 200_000_000
 _WORK = "/work"
 ENVIRONMENT = {
     "HOME": "/work",
-    "PATH": "/usr/local/bin:/usr/bin:/bin",
+    "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
     "LANG": "C.UTF-8",
     "TMPDIR": "/tmp",  # noqa: S108 (a tmpfs of the container's own)
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",

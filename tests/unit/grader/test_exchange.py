@@ -22,7 +22,7 @@ from grader.exchange import archive, autofetch, config
 from grader.exchange.client import Client, Refused, Unavailable
 from grader.protocol import Outcome
 from grader.runner import Task
-from tests.unit.grader.conftest import Service
+from tests.grading import Service
 
 
 class NoSandbox:

@@ -1,0 +1,126 @@
+"""A real grader service on a free port, with a course of nbgrader's own documentation notebooks.
+
+Only the two neighbours are stood in for: the Hub's answer about a token, and enrolment.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from core import secrets
+from core.settings import Settings
+from core.wire import Enrolment
+from grader.app import create_app
+from grader.exchange.client import Client
+from grader.runner import Sandbox
+from grader.worker import Worker
+from tests.grading_course import write_course
+
+PEOPLE = {
+    "ines": "instructor",
+    **dict.fromkeys(["ada", "bob", "cleo", "dora", "emil"], "trainee"),
+}
+
+
+class FakeUsage:
+    """Enrolment as the usage service answers it; `courses` may be changed by a test."""
+
+    def __init__(self) -> None:
+        self.courses = ["c1"]
+        self.open = True
+
+    def enrolments(self, username: str) -> list[Enrolment]:
+        role: Any = PEOPLE.get(username)
+        return [Enrolment("autumn", role, self.courses, self.open)] if role else []
+
+
+class Service:
+    """The running service."""
+
+    def __init__(self, settings: Settings, sandbox: Sandbox | None = None) -> None:
+        self.settings = settings
+        self.usage = FakeUsage()
+        self.url = f"http://127.0.0.1:{settings.ports.grader}/services/grader"
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        app = create_app(self.settings)
+        app.state.sign_in.model = _model
+        app.state.desk.access._usage = self.usage
+        self.app = app
+        config = uvicorn.Config(
+            app, host="127.0.0.1", port=self.settings.ports.grader, log_config=None
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._thread.start()
+        until = time.monotonic() + 15
+        while not self._server.started:
+            assert time.monotonic() < until, "the service did not start"
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        assert self._server
+        assert self._thread
+        self._server.should_exit = True
+        self._thread.join(15)
+
+    def client(self, name: str, language: str = "en") -> Client:
+        return Client(self.url, f"lab-{name}", language, delays=(0.1, 0.3, 0.6, 1.0, 2.0))
+
+    def worker(self, sandbox: Sandbox) -> Worker:
+        return Worker(self.settings, self.app.state.desk.database, sandbox)
+
+
+async def _model(token: str, session_id: str = "") -> dict[str, Any] | None:
+    """The Hub's answer for the token ``lab-<name>``."""
+    name = token.removeprefix("lab-")
+    if not token.startswith("lab-"):
+        return None
+    return {
+        "kind": "user",
+        "name": name,
+        "admin": False,
+        "scopes": [f"access:servers!server={name}/", "access:services!service=grader"],
+    }
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def make_settings(folder: Path, **grader: Any) -> Settings:
+    """Settings, secrets and the course below `folder`."""
+    write_course(folder / "courses" / "c1")
+    settings = Settings(
+        instance=f"t{free_port()}",
+        state_dir=folder / "var",
+        courses_dir=folder / "courses",
+        ports={"grader": free_port(), "usage": free_port()},
+        site={"language": "en"},
+        grader={"max_submission_mb": 1, "max_files": 20, "wall_seconds": 60, **grader},
+    )
+    secrets.ensure(settings.state_dir)
+    return settings
+
+
+@contextmanager
+def running(folder: Path, **grader: Any) -> Iterator[Service]:
+    """A service for a `with` block."""
+    service = Service(make_settings(folder, **grader))
+    service.start()
+    try:
+        yield service
+    finally:
+        service.stop()

@@ -1,0 +1,27 @@
+"""The real sandbox image, brought up to date, for tests that run learners' code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import docker
+
+from cli import images
+from core.settings import Settings
+from grader.runner import ContainerSandbox
+
+
+def sandbox(settings: Settings) -> ContainerSandbox:
+    """A sandbox on the present state of the runner's code."""
+    client = docker.from_env()
+    for image in (images.PYTHON_CPU, images.SANDBOX):
+        images.build(image, settings, client, print)
+    client.close()
+    return ContainerSandbox(settings)
+
+
+def leftovers(settings: Settings) -> list[Any]:
+    """Containers of this instance that are still there."""
+    client = docker.from_env()
+    label = f"dli.instance={settings.instance}"
+    return list(client.containers.list(all=True, filters={"label": label}))
