@@ -45,7 +45,7 @@ class ImageError(RuntimeError):
 
 @dataclass(frozen=True)
 class Image:
-    """One image: its folder under `images/`, its parent, and what is copied into its context."""
+    """One image: its folder in the checkout, its parent, and what is copied into its context."""
 
     tag: str
     folder: str
@@ -53,7 +53,7 @@ class Image:
     code: tuple[str, ...] = ()
     """Paths in the checkout, copied below `dli/` of the context; missing ones are left out."""
     wheels: tuple[str, ...] = ()
-    """Requirement files under `images/`; their wheels go into `wheels/` of the context."""
+    """Requirement files in the checkout; their wheels go into `wheels/` of the context."""
     extension: bool = False
     """Whether the JupyterLab extension goes in."""
     args: dict[str, str] = field(default_factory=dict)
@@ -61,29 +61,37 @@ class Image:
 
 PYTHON_CPU = Image(
     tag="dli/python-cpu:latest",
-    folder="python",
+    folder="images/python",
     parent=BASE,
-    wheels=("python/build.txt", "python/requirements.txt", "python/torch-cpu.txt"),
+    wheels=(
+        "images/python/build.txt",
+        "images/python/requirements.txt",
+        "images/python/torch-cpu.txt",
+    ),
 )
 LAB_CPU = Image(
     tag="dli/lab-cpu:latest",
-    folder="lab-cpu",
+    folder="images/lab-cpu",
     parent=PYTHON_CPU.tag,
     code=LAB_CODE,
     extension=True,
 )
 SANDBOX = Image(
-    tag="dli/sandbox:latest", folder="sandbox", parent=PYTHON_CPU.tag, code=SANDBOX_CODE
+    tag="dli/sandbox:latest", folder="images/sandbox", parent=PYTHON_CPU.tag, code=SANDBOX_CODE
 )
 PYTHON_GPU = Image(
     tag="dli/python-gpu:latest",
-    folder="python",
+    folder="images/python",
     parent=BASE,
-    wheels=("python/build.txt", "python/requirements.txt", "lab-gpu/torch-cuda.txt"),
+    wheels=(
+        "images/python/build.txt",
+        "images/python/requirements.txt",
+        "images/lab-gpu/torch-cuda.txt",
+    ),
 )
 LAB_GPU = Image(
     tag="dli/lab-gpu:latest",
-    folder="lab-cpu",
+    folder="images/lab-cpu",
     parent=PYTHON_GPU.tag,
     code=LAB_CODE,
     extension=True,
@@ -101,7 +109,7 @@ def ensure(
         gpu = image_parts.has_gpu()
     named = {*settings.labs.images.values(), settings.labs.sandbox_image}
     for image in wanted(named, gpu):
-        _ensure_image(image, settings, client, report)
+        build(image, settings, client, report)
 
 
 def wanted(named: set[str], gpu: bool) -> list[Image]:
@@ -118,9 +126,11 @@ def wanted(named: set[str], gpu: bool) -> list[Image]:
     return images
 
 
-def _ensure_image(
-    image: Image, settings: Settings, client: docker.DockerClient, report: Report
-) -> None:
+def build(image: Image, settings: Settings, client: docker.DockerClient, report: Report) -> None:
+    """Build one image unless it is here in this state. Its parent must be here already.
+
+    Raises ImageError, image_parts.PartError or image_extension.ExtensionError, with the remedy.
+    """
     if image.parent == BASE:
         image_parts.ensure_base(client, BASE, report)
     files = dict(_context_files(image))
@@ -135,10 +145,10 @@ def _ensure_image(
     if _hash_of(client, image.tag) == digest:
         return
     for name in image.wheels:
-        files[f"wheels/{Path(name).name}"] = ROOT / "images" / name
+        files[f"wheels/{Path(name).name}"] = ROOT / name
     if image.wheels:
         wheels = image_parts.ensure_wheels(
-            [ROOT / "images" / name for name in image.wheels],
+            [ROOT / name for name in image.wheels],
             image_parts.cache_dir(settings),
             report,
         )
@@ -149,7 +159,7 @@ def _ensure_image(
 
 def _context_files(image: Image) -> Iterator[tuple[str, Path]]:
     """Files of the build context by their name in it, without wheels and extension."""
-    yield from _tree(ROOT / "images" / image.folder, "").items()
+    yield from _tree(ROOT / image.folder, "").items()
     for path in image.code:
         source = ROOT / path
         if source.is_dir():
@@ -157,7 +167,7 @@ def _context_files(image: Image) -> Iterator[tuple[str, Path]]:
         elif source.is_file():
             yield f"dli/{path}", source
     for name in image.wheels:
-        yield f"requirements/{name}", ROOT / "images" / name
+        yield f"requirements/{name}", ROOT / name
 
 
 def _tree(folder: Path, prefix: str) -> dict[str, Path]:
