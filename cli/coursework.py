@@ -58,7 +58,7 @@ def grade(
                 follow(client, batch, step)
             else:
                 step.note(_("nothing new"))
-        console.print(results_table(client.results(course, assignment)))
+        _show_results(console, client.results(course, assignment))
 
 
 def release(course: Course, assignment: Assignment) -> None:
@@ -71,7 +71,11 @@ def release(course: Course, assignment: Assignment) -> None:
                 follow(client, batch, step)
             else:
                 step.note(_("nothing new"))
-        console.print(results_table(client.results(course, assignment)))
+        _show_results(console, client.results(course, assignment))
+
+
+def _show_results(console: Console, results: list[Result]) -> None:
+    console.print(results_table(results) if results else _("No submissions yet."))
 
 
 def follow(client: GraderClient, batch: str, step: Step) -> Progress:

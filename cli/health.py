@@ -17,7 +17,7 @@ from cli.text import _
 from core import secrets
 from core.settings import Settings
 
-_STARTED_S = 90
+_STARTED_S = 180
 _MOST_STARTS = 3  # a part may have to wait for another one; what ends more often is broken
 
 

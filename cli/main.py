@@ -22,7 +22,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help=_("DLI Labs: courses with GPU labs on your own machines."),
 )
-console = Console()
+# A log is wider than the 80 columns that Rich assumes without a terminal.
+_WIDTH = None if sys.stdout.isatty() else 120
+console = Console(width=_WIDTH)
 errors = Console(stderr=True)
 
 
@@ -47,6 +49,9 @@ def up(
 def down(
     purge: Annotated[bool, typer.Option("--purge", help=_("Remove all data too"))] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help=_("Do not ask"))] = False,
+    keep_images: Annotated[
+        bool, typer.Option("--keep-images", help=_("With --purge: leave the container images"))
+    ] = False,
 ) -> None:
     """Stop; with --purge ask and remove."""
     from cli import down as steps_down
@@ -59,7 +64,7 @@ def down(
     steps_down.bring_down(settings, steps)
     if purge:
         ours = steps_down.settings_file_is_ours()
-        steps_down.purge(settings, steps)
+        steps_down.purge(settings, steps, images=not keep_images)
         if ours:
             core_settings.settings_file().unlink()
     steps_down.leave_engine(settings, steps)

@@ -99,6 +99,17 @@ class Person:
             headers={"Origin": self.url, "Referer": str(page.url)},
         )
 
+    def start_lab(
+        self, course: str, lab: str, cohort: str = "demo", gpu: bool = True
+    ) -> httpx.Response:
+        """Press a lab's Start button on the person's home; the page that follows."""
+        order = {"course": course, "lab": lab, "cohort": cohort, "gpu": "yes" if gpu else "no"}
+        return self.submit("/services/usage/", order, "/start")
+
+    def stop_lab(self) -> httpx.Response:
+        """Press Stop on the person's home; the page that follows."""
+        return self.submit("/services/usage/", {}, "/stop")
+
     def xsrf(self, path: str = "/hub/") -> str:
         """The ``_xsrf`` cookie for `path`, which Hub and JupyterLab want in ``X-XSRFToken``."""
         found = [c for c in self.http.cookies.jar if c.name == "_xsrf" and c.path == path]

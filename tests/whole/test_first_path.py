@@ -1,0 +1,201 @@
+"""The first path over HTTP, from sign-in to feedback, and the command on a running platform."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from rich.console import Console
+
+from cli import supervisor
+from cli.coursework import grader_client
+from cli.errors import CliError
+from cli.steps import Steps
+from cli.up import bring_up
+from core.settings import ROOT
+from tests.people import Person, words
+from tests.platform import RunningPlatform, running_platform, wait_for
+
+COURSE, ASSIGNMENT, LAB = "intro-dl", "digits", "assessment"
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
+
+
+def test_a_trainee_works_and_an_instructor_grades(platform: RunningPlatform):
+    published = _dli(platform, "publish", COURSE, ASSIGNMENT)
+    assert published.returncode == 0, published.stderr
+
+    trainee = platform.sign_in("trainee")
+    home = words(trainee.get("/services/usage/"))
+    assert "20 hr" in home
+    assert "Simulated" in home
+
+    trainee.start_lab(COURSE, LAB)
+    trainee.lab_ready("trainee", 120)
+    (container,) = platform.containers(kind="lab")
+    assert container.labels["dli.user"] == "trainee"
+
+    _work(trainee)
+    lab = {"course_id": COURSE, "assignment_id": ASSIGNMENT}
+    submitted = trainee.lab("trainee", "assignments/submit", "POST", data=lab).json()
+    assert submitted["success"], submitted
+
+    graded = _dli(platform, "grade", COURSE, ASSIGNMENT)
+    assert graded.returncode == 0, graded.stderr
+    client = grader_client(platform.settings)
+    (result,) = client.results(COURSE, ASSIGNMENT)
+    # What a person has to read is still to be graded; everything else earned all its points.
+    assert (result.username, result.state) == ("trainee", "manual")
+    tests, by_hand = _points()
+    assert (result.score, result.max_score) == (tests, tests + by_hand), result
+    client.close()
+
+    page = f"/services/grader/submissions/{result.submission}"
+    feedback = f"{page}/feedback/digits"
+    assert trainee.get(feedback).status_code == 404
+    released = _dli(platform, "release", COURSE, ASSIGNMENT)
+    assert released.returncode == 0, released.stderr
+    seen = trainee.get(feedback)
+    assert seen.status_code == 200
+    assert "sandbox" in seen.headers["content-security-policy"]
+
+    stopped_after = time.monotonic()
+    trainee.stop_lab()
+    charge = wait_for("the charge is final", lambda: _ended(platform), 30)
+    assert (charge.username, charge.lab) == ("trainee", LAB)
+    held_s = charge.held_ms / 1000
+    assert 0 < held_s < stopped_after
+    assert charge.charged == charge.held_ms * 120  # one seventh of 840
+    admin = platform.sign_in("admin")
+    assert "trainee" in words(admin.get(f"/services/usage/admin/cohorts/{platform.cohort}"), 20_000)
+
+
+def _work(trainee: Person) -> None:
+    """Fetch the assignment and put the instructor's own solution into its cells."""
+    lab = {"course_id": COURSE, "assignment_id": ASSIGNMENT}
+    fetched = trainee.lab("trainee", "assignments/fetch", "POST", data=lab).json()
+    assert fetched["success"], fetched
+    path = f"api/contents/{COURSE}/{ASSIGNMENT}/{ASSIGNMENT}.ipynb"
+    notebook = trainee.lab("trainee", path).json()["content"]
+    solved = {
+        cell["metadata"]["nbgrader"]["grade_id"]: "".join(cell["source"])
+        for cell in _source_cells()
+        if cell["metadata"]["nbgrader"]["solution"]
+    }
+    assert solved
+    for cell in notebook["cells"]:
+        grade_id = cell["metadata"].get("nbgrader", {}).get("grade_id")
+        assert "BEGIN HIDDEN TESTS" not in cell["source"]
+        if grade_id in solved:
+            assert "BEGIN SOLUTION" not in cell["source"]
+            cell["source"] = solved[grade_id]
+    body = {"type": "notebook", "format": "json", "content": notebook}
+    saved = trainee.lab("trainee", path, "PUT", json=body)
+    assert saved.status_code == 200, saved.text
+
+
+def _source_cells() -> list[dict[str, Any]]:
+    source = ROOT / "courses" / COURSE / "assignments" / ASSIGNMENT / f"{ASSIGNMENT}.ipynb"
+    cells = json.loads(source.read_text(encoding="utf-8"))["cells"]
+    return [cell for cell in cells if "nbgrader" in cell["metadata"]]
+
+
+def _points() -> tuple[int, int]:
+    """Points given by tests, and by a person."""
+    graded = [
+        c["metadata"]["nbgrader"] for c in _source_cells() if c["metadata"]["nbgrader"]["grade"]
+    ]
+    by_hand = sum(cell["points"] for cell in graded if cell["solution"])
+    return sum(cell["points"] for cell in graded) - by_hand, by_hand
+
+
+def _ended(platform: RunningPlatform):
+    charges = platform.usage.charges(platform.cohort)
+    assert len(charges) == 1
+    return charges[0] if charges[0].state == "ended" else None
+
+
+def test_a_second_up_changes_nothing_and_is_quick(platform: RunningPlatform):
+    before = {name: state.pid for name, state in platform.processes().items()}
+    began = time.monotonic()
+    again = bring_up(platform.settings, Steps(Console(file=io.StringIO())), development=True)
+    assert not again.restarted
+    assert again.demo is not None
+    assert again.demo.passwords == {}
+    assert again.demo.event_code == platform.event_code
+    assert {name: state.pid for name, state in platform.processes().items()} == before
+    assert time.monotonic() - began < 30
+
+
+def test_the_commands_tell_what_runs(platform: RunningPlatform):
+    status = _dli(platform, "status")
+    assert status.returncode == 0, status.stderr
+    for name in ("proxy", "hub", "usage", "grader", "agent", "worker-1"):
+        assert name in status.stdout
+    assert platform.url in status.stdout
+    doctor = _dli(platform, "doctor")
+    assert doctor.returncode == 0, doctor.stdout
+    assert "simulated" in doctor.stdout
+    korean = _dli(platform, "status", LANG="ko_KR.UTF-8")
+    assert "프로세스" in korean.stdout
+
+
+def test_an_unknown_assignment_is_a_sentence(platform: RunningPlatform):
+    for action in ("publish", "grade", "release"):
+        done = _dli(platform, action, COURSE, "no-such")
+        assert done.returncode == 1
+        assert "no such course or assignment" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_taken_port_stops_the_start_with_setting_and_holder(platform: RunningPlatform):
+    ports = {"public": platform.settings.ports.public}
+    taken = pytest.raises(CliError, match=r"ports\.public\) is taken by node")
+    with taken, running_platform(ports=ports):
+        pass
+
+
+def test_down_and_purge_leave_nothing():
+    with running_platform() as platform:
+        settings = platform.settings
+        pids = [state.pid for state in platform.processes().values()]
+        trainee = platform.sign_in("trainee")
+        trainee.start_lab(COURSE, "01-training-by-hand", gpu=False)
+        trainee.lab_ready("trainee", 120)
+        assert platform.containers(kind="lab")
+        environment = supervisor.process_environment(settings)
+        done = _run(environment, "down", "--purge", "--yes", "--keep-images")
+        assert done.returncode == 0, done.stderr
+        assert not settings.state_dir.exists()
+        assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    client = docker.from_env()
+    mine = {"label": f"dli.instance={settings.instance}"}
+    assert client.containers.list(all=True, filters=mine) == []
+    assert client.volumes.list(filters=mine) == []
+    assert client.networks.list(filters=mine) == []
+    client.close()
+
+
+def _dli(platform: RunningPlatform, *words: str, **variables: str):
+    environment = supervisor.process_environment(platform.settings)
+    return _run(environment | {"LANG": "C.UTF-8"} | variables, *words)
+
+
+def _run(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("DLI_", "LC_", "LANG"))}
+    return subprocess.run(
+        [sys.executable, "-m", "cli.main", *words],
+        env=kept | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
