@@ -17,6 +17,7 @@ from nativeauthenticator import NativeAuthenticator
 from nativeauthenticator import handlers as native
 from nativeauthenticator.orm import UserInfo
 from tornado import web  # type: ignore[attr-defined]
+from tornado.httputil import url_concat
 from traitlets import Any as AnyTrait
 from traitlets import Unicode
 
@@ -149,6 +150,23 @@ class LoginHandler(_Speaking, native.LoginHandler):  # type: ignore[misc]
             problem = self.say(signup.N_("The user name or the password is wrong."))
         self.set_status(403)
         self.finish(await self._render(login_error=problem, username=name))
+
+    def _render(
+        self, login_error: str | None = None, username: str | None = None, **given: Any
+    ) -> Any:
+        """The form; JupyterHub also asks for it as an error page (`sync`: an expired form)."""
+        following = self.get_argument("next", "")
+        return self.render_template(
+            "native-login.html",
+            sync=given.get("sync", False),
+            username=username,
+            login_error=login_error,
+            enable_signup=self.authenticator.enable_signup,
+            two_factor_auth=self.authenticator.allow_2fa,
+            authenticator_login_url=url_concat(
+                self.authenticator.login_url(self.hub.base_url), {"next": following}
+            ),
+        )
 
 
 class SignUpHandler(_Speaking, native.LocalBase):  # type: ignore[misc]

@@ -178,6 +178,18 @@ def test_signing_out_ends_it_here_and_in_the_hub(site: HubSite) -> None:
         assert thief.get(SERVICE + "whoami", headers=cookie).status_code == 303
 
 
+def test_an_expired_sign_in_form_is_shown_again(site: HubSite) -> None:
+    with _plain(site) as client:
+        answer = client.post(
+            "/hub/login?next=%2Fservices%2Fusage%2F",
+            data={"username": "minji", "password": "x", "_xsrf": "old"},
+            headers={"Accept-Language": "ko", "Sec-Fetch-Mode": "navigate"},
+        )
+        assert answer.status_code == 403
+        assert "로그인 화면을 연 지 오래되었습니다" in answer.text
+        assert 'value="minji"' in answer.text
+
+
 def test_without_the_hub_pages_say_so_and_recover(site: HubSite) -> None:
     person = site.browser("patient", "ko")
     site.stop("hub")
