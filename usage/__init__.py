@@ -1,0 +1,18 @@
+"""GPU time: cohorts, enrolment, budgets, the ledger, leases, placement, the meter and their pages.
+
+Other rooms import `usage.client` alone. The service itself, from pure to outside:
+
+* `grants`, `placement`, `forms`: decisions without I/O.
+* `models`, `database`, `migrations`: tables; one writer at a time on SQLite and PostgreSQL.
+* `ledger`: the only code that changes accounts and entries. `leases`, `heartbeat`, `cohorts`,
+  `requests`: what may happen, each inside one transaction. `views`, `desk`, `home`: questions.
+* `service`: each operation in a transaction of its own. `meter`: the background task.
+* `api_internal` (our processes, by key), `api_lab` (labs, by their token), `pages_home`,
+  `pages_admin` (people, signed in through the Hub), `metrics` (this machine).
+
+At the Hub it is the external service ``usage`` with the token ``usage-hub-token`` and these scopes
+(see hub.access): ``start:servers`` (the Start button), ``delete:servers`` (Stop, and the stop at a
+deadline), ``read:servers`` and ``list:users`` (which lab a person has).
+
+What the ledger promises stands in `usage.ledger` and is audited by tests/unit/usage/audit.py.
+"""

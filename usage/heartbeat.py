@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from core.ids import new_id
@@ -104,16 +104,14 @@ def _situation(
 def forecast(session: Session, row: LeaseRow, time: Clock) -> grants.Stop:
     """When and why this lab will stop, as far as can be told now."""
 
-    def weight(*where: object) -> int:
-        query = select(func.sum(LeaseRow.weight)).where(
-            LeaseRow.cohort_id == row.cohort_id,
-            LeaseRow.state.in_(OPEN),
-            *where,  # type: ignore[arg-type]
+    own = case((LeaseRow.username == row.username, LeaseRow.weight), else_=0)
+    weights = session.execute(
+        select(func.sum(LeaseRow.weight), func.sum(own)).where(
+            LeaseRow.cohort_id == row.cohort_id, LeaseRow.state.in_(OPEN)
         )
-        return int(session.scalar(query) or 0)
-
+    ).one()
     running, money = _situation(session, row, time, held_now(row, time))
-    return grants.forecast(running, money, weight(), weight(LeaseRow.username == row.username))
+    return grants.forecast(running, money, int(weights[0] or 0), int(weights[1] or 0))
 
 
 def warn(session: Session, row: LeaseRow, rules: Rules, time: Clock) -> None:

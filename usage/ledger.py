@@ -46,9 +46,16 @@ def account(session: Session, cohort: str, username: str) -> Account:
 
 def funds(session: Session, cohort: str, username: str) -> Funds:
     """What may still be reserved for this learner."""
-    pool, own = account(session, cohort, POOL), account(session, cohort, username)
-    learner = None if own.cap is None else own.cap - own.settled - own.reserved
-    return Funds((pool.cap or 0) - pool.settled - pool.reserved, learner)
+    rows = session.execute(
+        select(Account.username, Account.cap, Account.settled + Account.reserved).where(
+            Account.cohort_id == cohort, Account.username.in_([POOL, username])
+        )
+    ).all()
+    left = {name: None if cap is None else cap - spent for name, cap, spent in rows}
+    if username not in left:  # no lab yet: an account with the cohort's cap is made
+        account(session, cohort, username)
+        return funds(session, cohort, username)
+    return Funds(left.get(POOL) or 0, left[username])
 
 
 def reserve(session: Session, cohort: str, username: str, amount: int) -> bool:
