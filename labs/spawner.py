@@ -21,6 +21,7 @@ from docker.errors import APIError, DockerException, NotFound
 from dockerspawner import DockerSpawner
 from jupyterhub.spawner import SpawnException
 from jupyterhub.utils import maybe_future, url_path_join
+from sqlalchemy.orm import object_session
 from traitlets import Any as AnyTrait
 from traitlets import Unicode, default
 
@@ -107,7 +108,9 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc] # no type information is 
     def _save_state(self) -> None:
         """Write the state now: a Hub killed during a start must find the container again."""
         self.orm_spawner.state = self.get_state()
-        self.db.commit()
+        session = object_session(self.orm_spawner)
+        if session is not None:
+            session.commit()
 
     # -- start -------------------------------------------------------------------------------------
 
@@ -275,13 +278,15 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc] # no type information is 
         return self._sentence(problem)
 
     def _sentence(self, problem: problems.Problem) -> Exception:
-        refusal: Exception = SpawnException(
-            problem.text,
-            reason=problem.reason,
-            status_code=problem.status,
-            message_html=html.escape(problem.text),
+        escaped = html.escape(problem.text)
+        refusal: Any = SpawnException(
+            problem.text, reason=problem.reason, status_code=problem.status, message_html=escaped
         )
-        return refusal
+        # The pages of a failed start read these; the API and the log read the ones above.
+        refusal.jupyterhub_message = problem.text
+        refusal.jupyterhub_html_message = escaped
+        error: Exception = refusal
+        return error
 
     async def _log_tail(self, container: str) -> None:
         try:

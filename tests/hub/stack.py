@@ -156,6 +156,10 @@ class Stack:
         person.sign_in(name, self.passwords[name])
         return person
 
+    def visitor(self) -> Person:
+        """A browser session of nobody yet."""
+        return Person(self.settings.public_url)
+
     def ask(self, name: str, lab: str, gpu: str = "no", **more: Any) -> httpx.Response:
         """Ask the Hub to start a lab, as the usage service does."""
         options = {"course": "tiny", "lab": lab, "cohort": COHORT, "gpu": gpu, "language": "en"}
@@ -202,6 +206,11 @@ class Stack:
             ignore_removed=True,
         )
         return found[0] if found else None
+
+    def container_state(self, name: str) -> str:
+        """Docker's word for this person's container; "gone" without one."""
+        found = self.container(name)
+        return str(found.status) if found else "gone"
 
 
 @contextmanager

@@ -1,0 +1,174 @@
+"""Sign-up with an event code, step by step, with the account store and the service played."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from core.wire import Enrolment, Refusal
+from hub.attempts import Attempts
+from hub.signup import Form, SignUpError, sign_up
+from usage.client import Refused, UsageUnavailable
+
+FORM = Form("AUTUMN", "minji", "김민지", "minji@example.com", "correct horse", "correct horse")
+FULL = Refused(Refusal("code_full", "All seats of this code are taken."))
+DOWN = UsageUnavailable("connection refused")
+
+
+@dataclass
+class Accounts:
+    rows: dict[str, bool] = field(default_factory=dict)
+
+    def known(self, username: str) -> bool:
+        return self.rows.get(username, False)
+
+    def common(self, password: str) -> bool:
+        return password == "1234567890"
+
+    def add(self, form: Form) -> None:
+        self.rows[form.username] = False
+
+    def authorise(self, username: str) -> None:
+        self.rows[username] = True
+
+    def remove(self, username: str) -> None:
+        del self.rows[username]
+
+
+@dataclass
+class Codes:
+    checking: Exception | None = None
+    joining: Exception | None = None
+    enrolled: list[Enrolment] = field(default_factory=list)
+    joined: list[tuple[str, ...]] = field(default_factory=list)
+
+    def check_code(self, code: str, language: str) -> None:
+        if self.checking:
+            raise self.checking
+
+    def join(self, code: str, username: str, email: str, name: str, language: str) -> Enrolment:
+        if self.joining:
+            raise self.joining
+        self.joined.append((code, username, email, name))
+        return Enrolment("autumn", "trainee", [], True)
+
+    def enrolments(self, username: str) -> list[Enrolment]:
+        return self.enrolled
+
+
+def attempt(form: Form, accounts: Accounts, codes: Codes) -> None:
+    asyncio.run(sign_up(form, accounts, codes, "en", lambda text: text))
+
+
+def test_an_account_and_a_seat() -> None:
+    accounts, codes = Accounts(), Codes()
+    attempt(FORM, accounts, codes)
+    assert accounts.rows == {"minji": True}
+    assert codes.joined == [("AUTUMN", "minji", "minji@example.com", "김민지")]
+
+
+@pytest.mark.parametrize(
+    ("codes", "sentence", "about"),
+    [
+        (Codes(checking=FULL), "All seats", "code"),
+        (Codes(joining=FULL), "All seats", "code"),
+        (Codes(checking=DOWN), "enrolment service does not answer", ""),
+        (Codes(joining=DOWN), "enrolment service does not answer", ""),
+        (Codes(enrolled=[Enrolment("autumn", "instructor", [], True)]), "taken", "username"),
+    ],
+)
+def test_nothing_is_half_written(codes: Codes, sentence: str, about: str) -> None:
+    accounts = Accounts()
+    with pytest.raises(SignUpError) as caught:
+        attempt(FORM, accounts, codes)
+    assert sentence in str(caught.value)
+    assert caught.value.field == about
+    assert accounts.rows == {}
+    assert codes.joined == []
+
+
+def test_an_unexpected_error_leaves_nothing_either() -> None:
+    accounts = Accounts()
+    with pytest.raises(RuntimeError):
+        attempt(FORM, accounts, Codes(joining=RuntimeError("fault")))
+    assert accounts.rows == {}
+
+
+def test_a_name_in_use_is_taken_and_one_of_a_broken_sign_up_is_free() -> None:
+    with pytest.raises(SignUpError, match="taken"):
+        attempt(FORM, Accounts({"minji": True}), Codes())
+    accounts = Accounts({"minji": False})
+    attempt(FORM, accounts, Codes())
+    assert accounts.rows == {"minji": True}
+
+
+@pytest.mark.parametrize(
+    ("change", "about"),
+    [
+        ({"code": ""}, "code"),
+        ({"username": ""}, "username"),
+        ({"username": "a"}, "username"),
+        ({"username": "a" * 33}, "username"),
+        ({"username": "../etc"}, "username"),
+        ({"username": "민지"}, "username"),
+        ({"username": "min ji"}, "username"),
+        ({"username": ".hidden"}, "username"),
+        ({"name": ""}, "name"),
+        ({"name": "x" * 81}, "name"),
+        ({"name": "two\nlines"}, "name"),
+        ({"email": "minji"}, "email"),
+        ({"email": "a@b"}, "email"),
+        ({"email": "minji@example.com\nBcc: x@y.z"}, "email"),
+        ({"email": "m" * 130 + "@example.com"}, "email"),
+        ({"password": "short", "again": "short"}, "password"),
+        ({"password": "가" * 25, "again": "가" * 25}, "password"),
+        ({"password": "1234567890", "again": "1234567890"}, "password"),
+        ({"again": "something else"}, "password_again"),
+    ],
+)
+def test_wrong_fields_are_named_before_anything_is_asked(
+    change: dict[str, str], about: str
+) -> None:
+    codes = Codes(checking=AssertionError("asked"))
+    with pytest.raises(SignUpError) as caught:
+        attempt(replace(FORM, **change), Accounts(), codes)
+    assert caught.value.field == about
+
+
+def test_a_name_as_password_is_too_easy() -> None:
+    form = replace(FORM, username="minji-kim-2026", password="minji-kim-2026")
+    with pytest.raises(SignUpError, match="too easy"):
+        attempt(form, Accounts(), Codes())
+
+
+def test_the_form_is_cut_and_cleaned() -> None:
+    typed = {"code": " AUTUMN ", "username": " MinJi ", "password": " kept ", "name": "x" * 10**6}
+    form = Form.of(lambda name: typed.get(name, ""))
+    assert (form.code, form.username, form.password) == ("AUTUMN", "minji", " kept ")
+    assert len(form.name) == 200
+
+
+def test_attempts_block_for_a_while_and_forget() -> None:
+    now = 0.0
+    attempts = Attempts(3, 100, clock=lambda: now)
+    for _ in range(3):
+        assert attempts.blocked_s("kim") == 0
+        attempts.failed("kim")
+        now += 10
+    assert attempts.blocked_s("kim") == 70
+    assert attempts.blocked_s("lee") == 0
+    now = 101
+    assert attempts.blocked_s("kim") == 0
+    attempts.failed("kim")
+    assert attempts.blocked_s("kim") > 0
+    attempts.succeeded("kim")
+    assert attempts.blocked_s("kim") == 0
+
+
+def test_attempts_are_bounded_in_memory() -> None:
+    attempts = Attempts(3, 100)
+    for number in range(10_050):
+        attempts.failed(str(number))
+    assert len(attempts._failures) == 10_000
