@@ -177,16 +177,23 @@ def test_a_killed_hub_comes_back_to_a_lab_that_ran_on(stack: Stack) -> None:
     assert charges[0].charged == charges[0].held_ms * 120
 
 
-def test_a_hub_killed_during_a_start_finds_the_lab_again(stack: Stack) -> None:
+def test_a_hub_killed_during_a_start_leaves_nothing_unwatched(stack: Stack) -> None:
+    """A lab's server ends itself when it finds no Hub, so both outcomes are right: it runs and the
+    new Hub knows it, or it is over and its lease is closed."""
     stack.ask("choi", "required", "yes").raise_for_status()
     container = wait_for("a container", lambda: stack.container("choi"))
-    wait_for("its start", lambda: stack.container("choi").status == "running")
+    wait_for("its start", lambda: stack.container("choi").status != "created")
     stack.stop("hub", signal.SIGKILL)
     stack.start("hub")
     stack.wait_for_hub()
-    wait_for("the lab in the new Hub", lambda: stack.server("choi").get("ready"), 90)
-    assert stack.container("choi").id == container.id
-    stack.stop_lab("choi")
+    ready = wait_for(
+        "the lab in the new Hub, or its end",
+        lambda: stack.server("choi").get("ready") or (not open_leases(stack) and "over"),
+        120,
+    )
+    if ready is True:
+        assert stack.container("choi").id == container.id
+        stack.stop_lab("choi")
     assert open_leases(stack) == []
 
 
