@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -91,7 +92,8 @@ def holder(port: int) -> str:
             if connection.status != psutil.CONN_LISTEN or not connection.laddr:
                 continue
             if connection.laddr.port == port and connection.pid:
-                name = psutil.Process(connection.pid).name()
+                # The program's file: a process may call itself anything (Node: "MainThread").
+                name = Path(psutil.Process(connection.pid).exe()).name
                 return _("{name} (process {pid})", name=name, pid=connection.pid)
     except (psutil.Error, OSError):
         pass
