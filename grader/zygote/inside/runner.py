@@ -295,18 +295,25 @@ class Runner:
 
     def watch(self, event: str, _: Any) -> None:
         """Audit hook: who looks into frames or the heap while a test runs?"""
-        if self.testing is None or event not in _LOOKING or _len(self.testing) > 20:
-            return
-        frame: types.FrameType | None = _getframe(1)
-        steps = 0
-        while frame is not None and steps < 4:
-            name = frame.f_code.co_filename
-            if name.startswith("/tmp/ipykernel") or name.startswith("<ipython-input"):  # noqa: S108
-                self.testing.append(detect.finding("looked", f"{event} during a test", True))
-                return
-            if not name.endswith("inspect.py") and not name.startswith("<frozen"):
-                return
-            frame, steps = frame.f_back, steps + 1
+        found, self.testing = self.testing, None  # looking here is an event too
+        if found is not None and event in _LOOKING and _len(found) <= 20 and _by_learner():
+            found.append(detect.finding("looked", f"{event} during a test", False))
+        self.testing = found
+
+
+def _by_learner() -> bool:
+    """Is a notebook's cell the caller (perhaps through `inspect`) of what is being audited?"""
+    frame: types.FrameType | None = _getframe(2)
+    for _ in range(4):
+        if frame is None:
+            return False
+        name = frame.f_code.co_filename
+        if name.startswith("<ipython-input"):
+            return True
+        if not name.endswith("inspect.py"):
+            return False
+        frame = frame.f_back
+    return False
 
 
 _getframe = sys._getframe
