@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
@@ -90,6 +91,8 @@ def _prepare(steps: Steps, leave: ExitStack) -> None:
     with steps.step(_("Docker engine")) as step:
         client = engine.ensure(INSTANCE, step.detail)
     missing = [] if browser() else ["chromium"]
+    if not list(Path("/usr/lib/postgresql").glob("*/bin/postgres")):
+        missing.append("postgresql")  # the ledger's tests run on it too
     if not _has_korean_font():
         missing.append("fonts-nanum")
     if missing:

@@ -50,7 +50,7 @@ MUST_REACH = {
 }
 
 PEOPLE = ["ann", "bob", "cho"]
-SCENES = ["nothing", "faults", "silence", "vanishing", "long"]
+SCENES = ["nothing", "faults", "silence", "vanishing", "long", "hanging", "poor"]
 """What happens before chance takes over, so that rare states are the start of many lives."""
 
 _RULES = Rules(
@@ -72,6 +72,9 @@ class Life(RuleBasedStateMachine):
     )
     def begin(self, scene: str, pool: int, own: int | None) -> None:
         self._set_up(pool, own)
+        self._play(scene)
+
+    def _play(self, scene: str) -> None:
         if scene == "faults":
             self.everybody_runs_and_stops(6, fault=True)
         elif scene == "silence":
@@ -82,8 +85,15 @@ class Life(RuleBasedStateMachine):
             self.everybody_starts()
             self.run(10, 4)
             self.container_vanishes(0)
+        elif scene == "hanging":
+            self.a_start_hangs("ann")
+        elif scene == "poor":
+            self.world.cohort(gpu=0, learner_cap=MINUTE)
+            self.everybody_runs_and_stops(3, fault=False)
+            self.everybody_starts()
         elif scene == "long":
-            self.top_up(4)
+            self.world.cohort(gpu=0, learner_cap=None)
+            self.world.usage.book("kt", "top-up", 60 * MINUTE, "a", "long", "long")
             self.everybody_runs_and_stops(14, fault=False)
 
     def _set_up(self, pool: int, own: int | None) -> None:
@@ -310,6 +320,14 @@ class Life(RuleBasedStateMachine):
 
 def test_books_stay_right_and_every_state_is_reached() -> None:
     REACHED.clear()
+    for scene in SCENES:
+        life = Life()
+        life._set_up(pool=9, own=None)
+        life._play(scene)
+        life.everybody_starts()
+        life.repeat_report()
+        life.books_are_right()
+        life.teardown()
     run_machine()
     missing = {name for name in MUST_REACH if not REACHED[name]}
     assert not missing, f"never reached: {sorted(missing)}; reached: {dict(REACHED)}"
@@ -321,7 +339,7 @@ def run_machine() -> None:
     run_state_machine_as_test(
         Life,
         settings=settings(
-            max_examples=20,
+            max_examples=15,
             stateful_step_count=10,
             deadline=None,
             phases=[Phase.generate],  # shrinking takes minutes; the audit says what broke
