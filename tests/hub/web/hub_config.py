@@ -1,6 +1,5 @@
 """JupyterHub's configuration in these tests: the real roles, services and pages, simple labs."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -79,17 +78,6 @@ c.JupyterHub.spawner_class = SimpleLocalProcessSpawner
 c.SimpleLocalProcessSpawner.home_dir_template = str(folder / "homes" / "{username}")
 c.Spawner.cmd = [sys.executable, str(Path(__file__).with_name("small_lab.py")), str(folder)]
 c.Spawner.pre_spawn_hook = before_start
-c.ConfigurableHTTPProxy.command = [
-    os.environ["TEST_NODE"],
-    str(
-        folder
-        / "node"
-        / "node_modules"
-        / "configurable-http-proxy"
-        / "bin"
-        / "configurable-http-proxy"
-    ),
-]
+c.ConfigurableHTTPProxy.should_start = False
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{settings.ports.proxy_api}"
 c.ConfigurableHTTPProxy.auth_token = "test"
-c.ConfigurableHTTPProxy.pid_file = str(folder / "proxy.pid")
