@@ -30,7 +30,7 @@ _USER = "1000:1000"
 _RUNNER = ["python3", "-I", "-B", "/opt/dli/grader/sandbox/runner.py"]
 _START_SECONDS = 120
 _HEAD = struct.Struct(">BxxxI")
-_TMPFS = "rw,nosuid,nodev,uid=1000,gid=1000,mode=0700,nr_inodes=20000"
+_TMPFS = "rw,nosuid,nodev,uid=1000,gid=1000,mode=0700,nr_inodes=8000"
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,8 @@ def arguments(settings: Settings, packages: list[str]) -> dict[str, Any]:
     return {
         "image": settings.labs.sandbox_image,
         "name": new_id(f"{settings.instance}-grading"),
-        "entrypoint": ["timeout", "-k", "5", str(lifetime)],
-        "command": [*_RUNNER, "--packages", ",".join(packages)],
+        "entrypoint": [],
+        "command": [*_RUNNER, "--lifetime", str(lifetime), "--packages", ",".join(packages)],
         "labels": {
             "dli.instance": settings.instance,
             "dli.kind": "grading",

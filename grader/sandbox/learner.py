@@ -51,18 +51,20 @@ class Capture:
             return
         self.left -= size
         if self.left <= 0:
-            output = {"output_type": "stream", "name": "stdout", "text": _CUT}
+            output = {"output_type": "stream", "name": "stdout", "text": [_CUT]}
         self.outputs.append(output)
 
     def stream(self, name: str, text: str) -> None:
-        """Printed text, joined to what the same stream printed just before."""
-        text = text[: max(self.left, 0)]
-        last = self.outputs[-1] if self.outputs and not self._waiting_clear else {}
-        if last.get("output_type") == "stream" and last.get("name") == name and self.left > 0:
-            self.left -= len(text)
-            last["text"] += text if self.left > 0 else _CUT
+        """Printed text, joined (at the end: in `take`) to what the same stream printed before."""
+        if self.left <= 0:
             return
-        self.add({"output_type": "stream", "name": name, "text": text}, len(text) or 1)
+        text = text[: self.left]
+        last = self.outputs[-1] if self.outputs and not self._waiting_clear else {}
+        if last.get("output_type") != "stream" or last.get("name") != name:
+            self.add({"output_type": "stream", "name": name, "text": [text]}, len(text) or 1)
+            return
+        self.left -= len(text)
+        last["text"].append(text if self.left > 0 else _CUT)
 
     def clear(self, wait: bool) -> None:
         """`clear_output`."""
@@ -74,6 +76,9 @@ class Capture:
     def take(self) -> list[dict[str, Any]]:
         """The cell's outputs; starts the next cell."""
         taken, self.outputs, self._waiting_clear = self.outputs, [], False
+        for output in taken:
+            if output["output_type"] == "stream":
+                output["text"] = "".join(output["text"])
         return taken
 
 

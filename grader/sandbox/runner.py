@@ -48,7 +48,13 @@ def main() -> None:
     """Import, say ready, serve until standard input ends."""
     options = argparse.ArgumentParser()
     options.add_argument("--packages", default="")
-    packages = [name for name in options.parse_args().packages.split(",") if name]
+    options.add_argument("--lifetime", type=int, default=3600, help="seconds until all of it ends")
+    given = options.parse_args()
+    packages = [name for name in given.packages.split(",") if name]
+    # The first process ends by itself, and the container with it. Nothing may stand in front of
+    # it: another first process would hold the standard input within reach of learners' code.
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(3))
+    signal.alarm(given.lifetime)
     os.environ.clear()
     os.environ.update(ENVIRONMENT)
     frames.hider()()
@@ -66,6 +72,7 @@ def main() -> None:
             return
         pid = os.fork()
         if pid == 0:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
             serve(shell, tables, request, out)
         _, status = os.waitpid(pid, 0)
         if status:
