@@ -8,6 +8,7 @@ compares hashes.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import tarfile
 import tempfile
@@ -154,7 +155,12 @@ def build(image: Image, settings: Settings, client: docker.DockerClient, report:
         )
         files.update({f"wheels/{wheel.name}": wheel for wheel in wheels})
     report(f"Building {image.tag} …")
+    before = _id_of(client, image.tag)
     _build(image, files, digest, client, report)
+    if before:
+        # What it replaces; stays while a container or another image stands on it.
+        with contextlib.suppress(docker.errors.APIError):
+            client.images.remove(before)
 
 
 def _context_files(image: Image) -> Iterator[tuple[str, Path]]:
@@ -192,6 +198,13 @@ def _hash_of(client: docker.DockerClient, tag: str) -> str:
     """The content hash in the label of an image; empty when it is not here or not ours."""
     try:
         return str((client.images.get(tag).labels or {}).get(HASH_LABEL, ""))
+    except docker.errors.ImageNotFound:
+        return ""
+
+
+def _id_of(client: docker.DockerClient, tag: str) -> str:
+    try:
+        return str(client.images.get(tag).id)
     except docker.errors.ImageNotFound:
         return ""
 
