@@ -83,7 +83,8 @@ MODEL = {
 }
 ANSWERS = {
     "square": ["def square(x):\n    return x ** 2"] * 7
-    + ["def square(x):\n    return x * 2", "def square(x):\n    return x +", "def square(x):\n    pass"],
+    + ["def square(x):\n    return x * 2", "def square(x):\n    return x +",
+       "def square(x):\n    pass"],
     "mean": ["def mean(xs):\n    return sum(xs) / len(xs)"] * 6
     + ["def mean(xs):\n    return sum(xs)", "def mean(xs):\n    raise NotImplementedError()",
        "def mean(xs):\n    return float(np.mean(xs))", "print('later')"],

@@ -204,8 +204,8 @@ class _Link:
         self.container = made
         try:
             wanted = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
-            self._file = made.attach_socket(params=wanted)
-            self._sock: socket.socket = getattr(self._file, "_sock", self._file)
+            stream: Any = made.attach_socket(params=wanted)
+            self._file, self._sock = stream, stream._sock
             self._sock.settimeout(None)
             made.start()
             threading.Thread(target=self._read, name="zygote-reader", daemon=True).start()

@@ -14,8 +14,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
 
-from jsonschema.exceptions import best_match
-from jsonschema.validators import validator_for
+from jsonschema.exceptions import best_match  # type: ignore[import-untyped]
+from jsonschema.validators import validator_for  # type: ignore[import-untyped]
 from nbgrader.api import Gradebook
 from nbgrader.nbgraderformat import common
 from nbgrader.preprocessors import (
@@ -50,7 +50,8 @@ class Kept(Gradebook):  # type: ignore[misc]
 
     def __init__(self, book: CourseBook) -> None:
         super().__init__(book.database, book.course)
-        self.db = _Session(self.db)
+        own: Any = self.db
+        self.db: Any = _Session(own)
 
     def close(self) -> None:
         """Only `kept` closes it."""
@@ -97,10 +98,14 @@ def kept(book: CourseBook) -> Iterator[Kept]:
     gradebook = Kept(book)
     engine, session = gradebook.engine, gradebook.db.session
     gradebook.engine = _NoEngine
+
+    def same(*_: object) -> Kept:
+        return gradebook
+
     with ExitStack() as stack:
         stack.callback(engine.dispose)
         stack.callback(session.remove)
         for module in _USERS:
-            stack.enter_context(mock.patch.object(module, "Gradebook", lambda *_: gradebook))
+            stack.enter_context(mock.patch.object(module, "Gradebook", same))
         stack.enter_context(mock.patch.object(common, "jsonschema", _Schemas()))
         yield gradebook

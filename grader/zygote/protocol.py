@@ -23,9 +23,7 @@ MAX_DEPTH = 24
 """Nesting of a JSON display (plotly figures need about 10)."""
 MAX_NODES = 200_000
 """Values in one JSON display."""
-_TEXT_TYPES = frozenset(
-    {"text/plain", "text/html", "text/markdown", "text/latex", "image/svg+xml"}
-)
+_TEXT_TYPES = frozenset({"text/plain", "text/html", "text/markdown", "text/latex", "image/svg+xml"})
 _BINARY_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf"})
 _JSON_TYPE = re.compile(r"application/(?:json|(?:vnd|geo)[A-Za-z0-9.+-]{0,80}json)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,79}")

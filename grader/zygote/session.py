@@ -137,8 +137,9 @@ def run(channel: Channel, job: Job, limits: Limits) -> Result:
 
 def _ending(end: dict[str, Any]) -> tuple[Ended, str]:
     reason, status = end.get("reason"), end.get("status")
-    if reason in get_args(Ended):
-        return reason, ""
+    for known in get_args(Ended):
+        if reason == known:
+            return known, ""
     if status == -9:  # not by us: the container's memory limit
         return "memory", "killed by the memory limit of the container"
     if status == 77:

@@ -87,10 +87,10 @@ def test_disarmed_machinery_does_not_pass_tests(lab: Lab, attack: str) -> None:
 
 REPLACED = {
     "07-allclose": "np.allclose = lambda *a, **k: True",
-    "inner-function": "import numpy._core.numeric as n\nn.isclose = n.allclose = lambda *a, **k: True\n"
-                      "np.isclose = n.isclose",
-    "code-object": "np.allclose._implementation.__code__ = (lambda a, b, rtol=1, atol=1, equal_nan=1:"
-                   " True).__code__",
+    "inner-function": "import numpy._core.numeric as n\n"
+                      "np.isclose = n.isclose = n.allclose = lambda *a, **k: True",
+    "code-object": "def always(a, b, rtol=1, atol=1, equal_nan=1): return True\n"
+                   "np.allclose._implementation.__code__ = always.__code__",
     "alias": "class Fake:\n    def __getattr__(self, n): return lambda *a, **k: True\nnp = Fake()",
     "sys-modules": "import sys, types\nfake = types.ModuleType('numpy')\n"
                    "fake.allclose = lambda *a, **k: True\nsys.modules['numpy'] = np = fake",
@@ -101,7 +101,10 @@ REPLACED = {
 
 @pytest.mark.parametrize("name", REPLACED)
 def test_07_replaced_functions_are_flagged_and_score_zero(lab: Lab, name: str) -> None:
-    check = ("assert np.allclose(f(1), 2)\nassert abs(f(1) - 2) < 1e-9", "assert np.allclose(f(2), 4)")
+    check = (
+        "assert np.allclose(f(1), 2)\nassert abs(f(1) - 2) < 1e-9",
+        "assert np.allclose(f(2), 4)",
+    )
     seen = lab.grade("import numpy as np\n" + WRONG, REPLACED[name], check)
     assert seen.points == {"t2": 0}
     assert "changed-library" in seen.flags
@@ -204,7 +207,9 @@ def test_14_an_error_message_cannot_carry_the_hidden_test_out(lab: Lab) -> None:
 
 
 def test_15_scripts_are_not_kept_as_scripts(lab: Lab) -> None:
-    seen = lab.grade("from IPython.display import Javascript, display\ndisplay(Javascript('alert(1)'))")
+    seen = lab.grade(
+        "from IPython.display import Javascript, display\ndisplay(Javascript('alert(1)'))"
+    )
     kinds = {kind for o in seen.notebook.cells[0].outputs for kind in o.get("data", {})}
     assert kinds <= {"text/plain"}
 
@@ -219,7 +224,9 @@ def test_16_memory_is_capped_and_neighbours_go_on(lab: Lab) -> None:
     for grab in grabbers:
         scores = []
         neighbour = threading.Thread(
-            target=lambda s=scores: s.append(lab.grade(RIGHT, "x = b'1' * (100 << 20)", TEST).points)
+            target=lambda s=scores: s.append(
+                lab.grade(RIGHT, "x = b'1' * (100 << 20)", TEST).points
+            )
         )
         neighbour.start()
         seen = lab.grade(grab, TEST)
@@ -230,8 +237,10 @@ def test_16_memory_is_capped_and_neighbours_go_on(lab: Lab) -> None:
 
 def test_17_nothing_written_is_there_for_the_next(lab: Lab) -> None:
     write = (
-        "import os\nfor folder in ('/work', '/tmp', '/dev/shm', '/dev/mqueue', '/run', '/opt', '..'):\n"
-        "    try: open(os.path.join(folder, 'left-here'), 'w').write('x')\n    except OSError: pass\n"
+        "import os\n"
+        "for folder in ('/work', '/tmp', '/dev/shm', '/dev/mqueue', '/run', '/opt', '..'):\n"
+        "    try: open(os.path.join(folder, 'left-here'), 'w').write('x')\n"
+        "    except OSError: pass\n"
         "print(sorted(os.listdir('/dev/shm')))"
     )
     assert lab.grade(write).printed() == "['left-here']\n"
@@ -248,8 +257,8 @@ def test_17_nothing_written_is_there_for_the_next(lab: Lab) -> None:
         "print('x' * (30 << 20))",
         "while True: print('x' * 1000)",
         "import os\nfor _ in range(30): os.system('head -c 1000000 /dev/zero | tr \"\\\\0\" x')",
-        "from IPython.display import display\nfor _ in range(100): display({'text/html': 'x' * 500000},"
-        " raw=True)",
+        "from IPython.display import display\n"
+        "for _ in range(100): display({'text/html': 'x' * 500000}, raw=True)",
         "raise ValueError('x' * (30 << 20))",
     ],
     ids=["18-print", "endless", "child", "display", "error"],
@@ -263,7 +272,9 @@ def test_18_output_is_cut_at_the_source(lab: Lab, flood: str) -> None:
 def test_a_shadow_numpy_is_never_imported(lab: Lab) -> None:
     fake = b"def allclose(*a, **k): return True\nfake = True\n"
     seen = lab.grade(
-        WRONG, ("import numpy as np, statistics\nassert np.allclose(f(1), 2)", "assert statistics.mean([f(1)]) == 2"),
+        WRONG,
+        ("import numpy as np, statistics\nassert np.allclose(f(1), 2)",
+         "assert statistics.mean([f(1)]) == 2"),
         "import numpy, statistics\nprint(hasattr(numpy, 'fake'), hasattr(statistics, 'fake'))",
         files={"numpy.py": fake, "statistics.py": fake},
     )  # fmt: skip

@@ -58,7 +58,10 @@ def both(
 def test_a_class_with_every_kind_of_answer(tmp_path: Path) -> None:
     book = CourseBook.of(tmp_path, "course")
     released = grade.publish(book, "numpy")
-    work = {f"s{k}": {"nb.ipynb": grade.submission(released, "numpy", k)} for k in (0, 1, 7, 8, 9, 21, 26, 29)}
+    work = {
+        f"s{k}": {"nb.ipynb": grade.submission(released, "numpy", k)}
+        for k in (0, 1, 7, 8, 9, 21, 26, 29)
+    }
     mine, plain = both(tmp_path, book, grade.ASSIGNMENT, work, ["numpy"])
     assert mine == plain
     assert len({str(s) for s in mine.values()}) > 3  # type: ignore[attr-defined]
@@ -69,8 +72,11 @@ def test_nbgraders_documentation_course(tmp_path: Path) -> None:
     shutil.copytree(GUIDE / "source" / "ps1", folder / "source" / "ps1")
     book = published(folder, "ps1")
     work = {
-        student: {path.name: path.read_bytes() for path in (GUIDE / "submitted" / student / "ps1").iterdir()
-                  if path.is_file() and path.name != "timestamp.txt"}
+        student: {
+            path.name: path.read_bytes()
+            for path in (GUIDE / "submitted" / student / "ps1").iterdir()
+            if path.is_file() and path.name != "timestamp.txt"
+        }
         for student in ("bitdiddle", "hacker")
     }  # fmt: skip
     mine, plain = both(tmp_path, book, "ps1", work, ["numpy", "matplotlib.pyplot"])

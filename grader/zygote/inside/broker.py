@@ -175,7 +175,7 @@ def main(archive: str, packages: list[str]) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     start = "import sys; sys.path.insert(0, sys.argv[1]); from dlizygote.zygote import main; main()"
     arguments = [sys.executable, "-I", "-c", start, archive, str(theirs.fileno()), *packages]
-    with subprocess.Popen(  # noqa: S603
+    with subprocess.Popen(
         arguments, stdin=subprocess.DEVNULL, stdout=2, pass_fds=[theirs.fileno()]
     ):
         theirs.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
 from typing import Any
 
 Output = dict[str, Any]
@@ -132,9 +131,9 @@ class Stream(io.TextIOBase):
         return {"stdout": 1, "stderr": 2}[self.name]
 
 
-def guarded(function: Callable[[], str]) -> str:
-    """A learner's __str__ or __repr__ may do anything; its failure is text too."""
+def words(value: Any) -> str:
+    """str(value); a learner's __str__ may do anything, its failure is text too."""
     try:
-        return str(function())
+        return str(value)
     except BaseException:
         return "<unprintable>"

@@ -123,6 +123,7 @@ def check(uid: int) -> None:
     wanted = dict.fromkeys(("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"), "0" * 16)
     wanted |= {"NoNewPrivs": "1", "Seccomp": "2", "Pid": "1", "Groups": ""}
     wanted |= dict.fromkeys(("Uid", "Gid"), "\t".join([str(uid)] * 4))
-    wrong = {key: status.get(key, "?") for key in wanted if status.get(key, "?").strip() != wanted[key]}
+    seen = {key: status.get(key, "?").strip() for key in wanted}
+    wrong = {key: value for key, value in seen.items() if value != wanted[key]}
     if wrong:
         raise IsolationError(f"not shut in: {wrong}")

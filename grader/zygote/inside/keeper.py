@@ -85,6 +85,7 @@ class Keeper:
             self.alive = False
             status = 0
             with contextlib.suppress(ChildProcessError):
+                os.kill(self.pid, signal.SIGKILL)  # it may live and have said nonsense
                 status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
             self.say({"op": "died", "status": status})
 
@@ -169,7 +170,7 @@ class Keeper:
 
 
 def _pids() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
 
 
 def _own_kb(pid: int, *ways: tuple[str, str]) -> int:

@@ -134,7 +134,7 @@ class Runner:
     def error(self, error: BaseException) -> None:
         """An error output without a learner's formatting."""
         name = _type(error).__name__
-        text = capture.guarded(lambda: str(error))
+        text = capture.words(error)
         self.capture.add({"output_type": "error", "ename": name, "evalue": text,
                           "traceback": [f"{name}: {text}"]})  # fmt: skip
 
@@ -251,7 +251,7 @@ class Runner:
             raise
         except BaseException as error:
             line = _line(error, label)
-            name, text = _type(error).__name__, capture.guarded(lambda: str(error))
+            name, text = _type(error).__name__, capture.words(error)
             self.capture.add({"output_type": "error", "ename": name, "evalue": text,
                               "traceback": self.traceback(error, message)})  # fmt: skip
             return name, text[:2000], line

@@ -131,11 +131,17 @@ def make() -> LabShell:
 def warm(lab: LabShell) -> None:
     """Run cells of our own in the zygote, so that forks find loaded what they would each load."""
     lab.capture.begin(1 << 20, 0)
-    for source in ("1", "def f():\n    return [1][3]\nf()", "x = (", "await __import__('asyncio').sleep(0)",
-                   "from IPython.display import HTML, display\ndisplay(HTML('<b>1</b>'))"):  # fmt: skip
-        lab.run_cell(source, store_history=True)
+    sources = [
+        "1",
+        "def f():\n    return [1][3]\nf()",
+        "x = (",
+        "await __import__('asyncio').sleep(0)",
+        "from IPython.display import HTML, display\ndisplay(HTML('<b>1</b>'))",
+    ]
     if "matplotlib.pyplot" in sys.modules:
-        lab.run_cell("%matplotlib inline\nimport matplotlib.pyplot as p\np.plot([1]); p.title('a')")
+        sources.append("import matplotlib.pyplot as p\np.plot([1]); p.title('a')")
+    for source in sources:
+        lab.run_cell(source, store_history=True)
     lab.reset(new_session=True)
     lab.capture.begin(0, 0)
 

@@ -50,7 +50,8 @@ class Zygote:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         while True:
-            ready, _, _ = select.select([self.control, read], [], [])
+            sources: list[Any] = [self.control, read]
+            ready, _, _ = select.select(sources, [], [])
             if read in ready:
                 os.read(read, 4096)
                 self.reap()
