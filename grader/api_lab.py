@@ -17,7 +17,6 @@ from core.log import event
 from grader import actions, intake, receipts, submissions
 from grader.blobs import TooLarge
 from grader.desk import AtDesk, Desk
-from grader.gradebook import student_id
 from grader.models import Feedback, Job, Release, Submission
 from web import i18n
 from web.auth import Person, lab_token
@@ -160,7 +159,7 @@ def collect(desk: AtDesk, person: Lab, course: str, assignment: str) -> list[dic
     return [
         {
             "id": a.id,
-            "student": student_id(a.username),
+            "student": submissions.student_id(a.username),
             "timestamp": a.received_at.strftime(submissions.STAMP),
         }
         for a in attempts

@@ -21,8 +21,9 @@ from traitlets.config import Config
 from core.clock import now
 from core.log import event
 from grader.blobs import Blobs
-from grader.gradebook import CourseBook, student_id
+from grader.gradebook import CourseBook
 from grader.models import Feedback, Score, Submission
+from grader.submissions import student_id
 
 _LOG = logging.getLogger("grader.feedback")
 _FORMGRADER = Path(nbgrader.__file__).parent / "server_extensions" / "formgrader"

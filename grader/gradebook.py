@@ -7,7 +7,6 @@ writes: `lock`. No learner's code runs in a process that can reach it.
 from __future__ import annotations
 
 import fcntl
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,8 +21,6 @@ from nbgrader.api import Gradebook
 from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
 
-from core.ids import slug
-
 
 def _schema_version() -> str:
     config = AlembicConfig()
@@ -33,8 +30,6 @@ def _schema_version() -> str:
 
 # nbgrader runs the command `alembic` for this, which a service's PATH need not have.
 api.get_alembic_version = _schema_version
-
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -98,11 +93,6 @@ class CourseBook:
                 "db_url": self.database,
             },
         }
-
-
-def student_id(username: str) -> str:
-    """The gradebook's id of a person: their name, made safe as a folder's where it is not."""
-    return username if _PLAIN.fullmatch(username) else slug(username)
 
 
 def naive_utc(at: datetime | None) -> datetime | None:

@@ -14,10 +14,11 @@ from traitlets.config import Config
 
 from core.clock import now
 from core.course import Assignment, Course, CourseError
+from core.i18n import LANGUAGES
 from grader.blobs import Blobs
 from grader.exchange import archive
 from grader.gradebook import CourseBook, naive_utc
-from grader.material import LANGUAGES, translate_release
+from grader.material import translate_release
 from grader.models import Release
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from core.clock import now
 from core.course import Assignment
-from core.ids import new_id
+from core.ids import new_id, slug
 from grader import intake
 from grader.blobs import Blobs
 from grader.database import Database
@@ -19,6 +20,9 @@ from grader.models import Feedback, Release, Score, Submission
 
 STAMP = "%Y-%m-%d %H:%M:%S.%f UTC"
 """nbgrader's way to write a submission's time."""
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
 
 
 class KeyReused(Exception):
@@ -145,3 +149,8 @@ def feedback_of(session: Session, submissions: Iterable[str]) -> dict[str, dict[
 def is_open(assignment: Assignment, at: datetime) -> bool:
     """True once the assignment's release time has come."""
     return assignment.release is None or at >= assignment.release
+
+
+def student_id(username: str) -> str:
+    """The gradebook's id of a person: their name, made safe as a folder's where it is not."""
+    return username if _PLAIN.fullmatch(username) else slug(username)

@@ -26,11 +26,11 @@ from core.settings import Settings
 from grader import autograde, feedback, intake, jobs, publish
 from grader.blobs import Blobs
 from grader.database import Database
-from grader.gradebook import CourseBook, student_id
+from grader.gradebook import CourseBook
 from grader.models import Job, Score, Submission
 from grader.protocol import SandboxError
 from grader.runner import ContainerSandbox, Sandbox, Task
-from grader.submissions import latest, scores_of
+from grader.submissions import latest, scores_of, student_id
 
 _LOG = logging.getLogger("grader.worker")
 _IDLE_SECONDS = 0.5
