@@ -12,9 +12,10 @@ from rich.text import Text
 
 from cli.errors import CliError
 from cli.steps import Steps
-from cli.text import _
+from cli.text import _, language
 from core import settings as core_settings
 from core.course import Course, CourseError, load
+from core.i18n import LANGUAGES, translations
 from core.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help=_("Write and check courses."))
@@ -65,7 +66,6 @@ def new(
 @app.command(help=_("Bring a course's translation files up to date with its notebooks."))
 def texts(course_id: Annotated[str, typer.Argument(metavar="COURSE")]) -> None:
     """New texts are added empty, changed ones marked fuzzy, dropped ones removed."""
-    from core.i18n import LANGUAGES
     from grader import catalogue, translate
     from grader.course_checks import SOURCE_LANGUAGE
     from grader.material import read_notebook
@@ -73,12 +73,12 @@ def texts(course_id: Annotated[str, typer.Argument(metavar="COURSE")]) -> None:
     course = _load(core_settings.load(), course_id)
     for file in _notebooks(course):
         found = translate.messages(read_notebook(file))
-        for language in LANGUAGES:
-            if language == SOURCE_LANGUAGE:
+        for target in LANGUAGES:
+            if target == SOURCE_LANGUAGE:
                 continue
-            po = catalogue.path(course.folder, language, file)
+            po = catalogue.path(course.folder, target, file)
             source = file.relative_to(course.folder).as_posix()
-            waiting = catalogue.merge(po, found, source, language)
+            waiting = catalogue.merge(po, found, source, target)
             if waiting:
                 line = _("{file}: {count} texts to translate", file=po, count=waiting)
                 console.print(line, soft_wrap=True)
@@ -109,12 +109,13 @@ def _notebooks(course: Course) -> list[Path]:
 def _static(course: Course, steps: Steps) -> bool:
     from grader.course_checks import problems
 
+    words = translations(core_settings.ROOT / "grader" / "locale", language())
     with steps.step(_("Cells, texts and links")) as step:
         found = problems(course)
         errors = [problem for problem in found if problem.weight == "error"]
         step.note(_("{count} notebooks", count=len(_notebooks(course))))
     for problem in found:
-        sentence = _(problem.text, **problem.values) if problem.values else _(problem.text)
+        sentence = words.gettext(problem.text).format(**problem.values)
         place = str(problem.file.relative_to(course.folder))
         where = _("{file}, cell {cell}", file=place, cell=problem.cell) if problem.cell else place
         colour = "red" if problem.weight == "error" else "yellow"

@@ -29,6 +29,11 @@ _LINK = re.compile(
 _FENCED = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 
 
+def N_(text: str) -> str:
+    """Mark `text` for translation by whoever shows the problem."""
+    return text
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing to mend. `text` is an English sentence with `{…}` fields, for gettext."""
@@ -58,7 +63,7 @@ def problems(course: Course) -> list[Problem]:
         if points <= 0:
             folder = course.folder / "assignments" / item.id
             found.append(
-                Problem(folder, "", "no points to earn; give a test or answer cell points")
+                Problem(folder, "", N_("no points to earn; give a test or answer cell points"))
             )
     return found
 
@@ -75,7 +80,7 @@ def notebook_problems(file: Path, notebook: translate.Notebook, *, graded: bool)
             name = f"{number} ({grade_id})"
             if grade_id in ids:
                 texts.append(
-                    ("grade_id {id} is used twice; give each cell its own", {"id": grade_id})
+                    (N_("grade_id {id} is used twice; give each cell its own"), {"id": grade_id})
                 )
             ids.add(grade_id)
         found += [Problem(file, name, text, values) for text, values in texts]
@@ -104,15 +109,17 @@ def translation_problems(course: Course, file: Path, notebook: translate.Noteboo
             continue
         po = catalogue.path(course.folder, language, file)
         if not (course.folder / "locale" / language).is_dir():
-            text = "not translated to {language}; its readers see the original"
+            text = N_("not translated to {language}; its readers see the original")
             found.append(Problem(file, "", text, {"language": language}, "note"))
             continue
         texts = catalogue.read(po)
         for message in translate.missing(notebook, texts):
-            text = "new or changed text without translation: {text}; run ./dli course texts {id}"
+            text = N_(
+                "new or changed text without translation: {text}; run ./dli course texts {id}"
+            )
             found.append(Problem(po, "", text, {"text": _short(message), "id": course.id}))
         for message in translate.unused(notebook, texts):
-            text = "translates a text that is gone: {text}; run ./dli course texts {id}"
+            text = N_("translates a text that is gone: {text}; run ./dli course texts {id}")
             found.append(Problem(po, "", text, {"text": _short(message), "id": course.id}))
         if not found:
             found += _same_code(po, notebook, translate.translate(notebook, texts))
@@ -141,25 +148,28 @@ def _cell_metadata(cell: dict[str, Any], graded: bool) -> Iterator[Text]:
         return
     meta, kind = _meta(cell), cell["cell_type"]
     if not graded:
-        yield "graded cell in an ungraded lab; move it to an assignment", {}
+        yield N_("graded cell in an ungraded lab; move it to an assignment"), {}
     if meta.get("schema_version") != 3:
         yield (
-            "nbgrader schema_version is {found}, not 3; save it in JupyterLab once",
+            N_("nbgrader schema_version is {found}, not 3; save it in JupyterLab once"),
             {"found": meta.get("schema_version")},
         )
     if not _GRADE_ID.fullmatch(str(meta.get("grade_id", ""))):
-        yield "grade_id {id!r}: use letters, digits, '-' and '_'", {"id": meta.get("grade_id", "")}
+        yield (
+            N_("grade_id {id!r}: use letters, digits, '-' and '_'"),
+            {"id": meta.get("grade_id", "")},
+        )
     is_grade, is_solution = bool(meta.get("grade")), bool(meta.get("solution"))
     if is_grade or meta.get("task"):
         points = meta.get("points")
         if not isinstance(points, int | float) or points < 0:
-            yield "points = {points!r}: give the number of points it earns", {"points": points}
+            yield N_("points = {points!r}: give the number of points it earns"), {"points": points}
     if is_grade and not is_solution and kind == "code" and not meta.get("locked"):
-        yield "test cell is not locked; set locked to true", {}
+        yield N_("test cell is not locked; set locked to true"), {}
     if kind == "markdown" and not meta.get("task") and is_grade != is_solution:
-        yield "a written answer needs both grade and solution", {}
+        yield N_("a written answer needs both grade and solution"), {}
     if kind == "markdown" and meta.get("locked") and not is_grade and not is_solution:
-        yield "locked text stays untranslated; unlock it", {}
+        yield N_("locked text stays untranslated; unlock it"), {}
 
 
 def _marks(cell: dict[str, Any], graded: bool) -> Iterator[Text]:
@@ -173,46 +183,46 @@ def _marks(cell: dict[str, Any], graded: bool) -> Iterator[Text]:
         if name not in _KNOWN_MARKS or not word.isupper():
             if name.upper().startswith(("SOLUTION", "HIDDEN", "MARK")):
                 yield (
-                    "unknown mark {line!r}; known: {known}",
+                    N_("unknown mark {line!r}; known: {known}"),
                     {"line": line.strip(), "known": ", ".join(f"BEGIN {k}" for k in _KNOWN_MARKS)},
                 )
             continue
         if (word == "BEGIN") == bool(opened) or (word == "END" and name != opened):
-            yield "{line!r} has no partner", {"line": line.strip()}
+            yield N_("{line!r} has no partner"), {"line": line.strip()}
         opened = name if word == "BEGIN" else ""
         if name == "SOLUTION" and graded and not meta.get("solution"):
-            yield "a solution in a cell that is not marked as a solution cell", {}
+            yield N_("a solution in a cell that is not marked as a solution cell"), {}
         if name == "HIDDEN TESTS" and (not meta.get("grade") or meta.get("solution")):
-            yield "hidden tests outside a test cell", {}
+            yield N_("hidden tests outside a test cell"), {}
     if opened:
-        yield "BEGIN {name} without END {name}", {"name": opened}
+        yield N_("BEGIN {name} without END {name}"), {"name": opened}
 
 
 def _leftovers(cell: dict[str, Any]) -> Iterator[Text]:
     if cell["cell_type"] == "code" and (cell.get("outputs") or cell.get("execution_count")):
-        yield "outputs are saved in the source; clear all outputs and save", {}
+        yield N_("outputs are saved in the source; clear all outputs and save"), {}
 
 
 def _link_problem(file: Path, cell: dict[str, Any], target: str) -> str:
     parts = urlsplit(target)
     if parts.scheme in ("http", "https"):
-        return "" if parts.netloc else "link {target} has no host"
+        return "" if parts.netloc else N_("link {target} has no host")
     if parts.scheme == "attachment":
         known = unquote(parts.path) in cell.get("attachments", {})
-        return "" if known else "picture {target} is not attached to this cell"
+        return "" if known else N_("picture {target} is not attached to this cell")
     if parts.scheme in ("mailto", "data") or not parts.path:
         return ""
     inside = (file.parent / unquote(parts.path)).resolve()
     if not inside.is_relative_to(file.parent.resolve()):
-        return "link {target} leaves the lab's folder, where learners have nothing"
-    return "" if inside.exists() else "link {target}: no such file beside the notebook"
+        return N_("link {target} leaves the lab's folder, where learners have nothing")
+    return "" if inside.exists() else N_("link {target}: no such file beside the notebook")
 
 
 def _same_code(po: Path, source: translate.Notebook, other: translate.Notebook) -> list[Problem]:
     found = []
     for number, (a, b) in enumerate(zip(source["cells"], other["cells"], strict=True), 1):
         if a["cell_type"] == "code" and _skeleton(a["source"]) != _skeleton(b["source"]):
-            found.append(Problem(po, str(number), "the translated cell is other code"))
+            found.append(Problem(po, str(number), N_("the translated cell is other code")))
     return found
 
 
