@@ -1,0 +1,100 @@
+"""Real Chromium against a real platform. Screenshots are kept in `artifacts/screenshots/`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
+
+from cli import testing
+from core.settings import ROOT
+from tests.platform import RunningPlatform, running_platform
+
+SCREENSHOTS = ROOT / "artifacts" / "screenshots"
+
+_QUIET = [
+    # As root in a container there is no sandbox; the rest keeps Chromium from calling its maker.
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """One Chromium for the whole session; each person gets a context of their own."""
+    found = testing.browser()
+    assert found, "Chromium is missing; ./dli test installs it"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(found), args=_QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def platform() -> Iterator[RunningPlatform]:
+    """A platform for one module's journeys."""
+    # Short grants, so that a journey can see the end of a budget.
+    usage = {"heartbeat_seconds": 1, "grant_seconds": 20, "warn_minutes": [30, 10, 0.5]}
+    with running_platform(usage=usage) as up:
+        yield up
+
+
+class Visitor:
+    """Somebody at a browser, in one language."""
+
+    def __init__(self, context: BrowserContext, url: str, name: str, language: str) -> None:
+        self.context, self.url, self.name, self.language = context, url, name, language
+        self.page: Page = context.new_page()
+        self.page.set_default_timeout(30_000)
+
+    def open(self, path: str) -> Page:
+        """Open a page of the platform."""
+        self.page.goto(self.url + path)
+        return self.page
+
+    def sign_in(self, password: str) -> Page:
+        """Sign in through the Hub's page; ends on the person's home."""
+        page = self.open("/hub/login")
+        page.fill("#username_input", self.name)
+        page.fill("#password_input", password)
+        page.click("#login_submit")
+        page.wait_for_url("**/services/usage/**")
+        return page
+
+    def shot(self, title: str, page: Page | None = None) -> Path:
+        """Keep a picture of the whole page."""
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        path = SCREENSHOTS / f"{title}.{self.language}.png"
+        (page or self.page).screenshot(path=path, full_page=True)
+        return path
+
+
+@pytest.fixture
+def visit(chromium: Browser, platform: RunningPlatform) -> Iterator[object]:
+    """Makes a Visitor: ``visit("trainee", "ko")``, signed in when the demo knows the name."""
+    visitors: list[Visitor] = []
+
+    def make(name: str, language: str = "en", width: int = 1280, password: str = "") -> Visitor:
+        locale = {"ko": "ko-KR", "en": "en-GB"}[language]
+        context = chromium.new_context(
+            locale=locale, viewport={"width": width, "height": 900}, timezone_id="Asia/Seoul"
+        )
+        visitor = Visitor(context, platform.url, name, language)
+        visitors.append(visitor)
+        secret = password or platform.passwords.get(name, "")
+        if secret:
+            visitor.sign_in(secret)
+        return visitor
+
+    yield make
+    for visitor in visitors:
+        with contextlib.suppress(Error):  # a picture of where a failed journey stood
+            visitor.shot(f"last-{visitor.name}")
+        visitor.context.close()
