@@ -2,7 +2,7 @@
 
     python benchmarks/grade.py --n 300 --profile numpy|sklearn|torch
 
-Plain nbgrader (`nbgrader autograde`, in a container of the same image with the same CPUs) is run
+Plain nbgrader (`nbgrader autograde`, in a container of the same image, with 2 CPUs) is run
 on one submission and on a sample; its time for the whole class is its start-up once plus the
 class's size times what one more submission took. Our side is run on the whole class: sanitise,
 execute isolated, score, write the gradebook, keep rich outputs; starting the grading container and
@@ -205,15 +205,15 @@ def put(book: CourseBook, work: Work, assignment: str = ASSIGNMENT) -> None:
 
 
 def ours(
-    settings: Settings, book: CourseBook, work: Work, packages: list[str]
+    settings: Settings, book: CourseBook, work: Work, packages: list[str], parallel: int
 ) -> tuple[float, dict[str, float]]:
     """Seconds for all of `work`, and by phase."""
     begun, cpu = time.monotonic(), _cpu()
-    with ZygoteSandbox(settings) as sandbox, book.lock():
+    with ZygoteSandbox(settings, parallel) as sandbox, book.lock():
         zygote = sandbox.zygote(tuple(packages))
         zygote.start()
         started = time.monotonic()
-        run = ClassRun(book, sandbox, packages)
+        run = ClassRun(book, sandbox, packages, parallel=parallel)
         entries = ((Entry(s, ASSIGNMENT, RECEIVED), files) for s, files in work.items())
         for entry, graded in run.grade(entries):
             if not isinstance(graded, Graded):
@@ -243,6 +243,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=300)
     parser.add_argument("--sample", type=int, default=30)
+    parser.add_argument("--parallel", type=int, default=3, help="notebooks at once (ours)")
     parser.add_argument("--profile", choices=sorted(MODEL), default="numpy")
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # of SQLAlchemy, about nbgrader's order of adding rows
@@ -261,7 +262,7 @@ def main() -> None:
         for other, names in ((sampled, sample), (single, sample[:1])):
             shutil.copytree(book.folder, other.folder)
             put(other, {s: work[s] for s in names})
-        mine, phases = ours(settings, book, work, packages)
+        mine, phases = ours(settings, book, work, packages, options.parallel)
         print(f"ours: {options.n} submissions in {mine:.1f} s {phases}", flush=True)
         one = plain(settings, single)
         many = plain(settings, sampled)

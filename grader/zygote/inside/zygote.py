@@ -6,6 +6,7 @@ children and afterwards takes its own back, so that one fork gives the first pro
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -20,6 +21,12 @@ from typing import Any
 
 from . import detect, isolate, runner, shell
 
+_LATE = {
+    "torch": ["torch._dynamo"],
+    "sklearn": ["sklearn.pipeline", "sklearn.compose", "sklearn.utils._pprint"],
+}
+"""What packages import by themselves at first use (torch: 1.5 s at the first optimiser)."""
+
 
 def _import(packages: list[str]) -> dict[str, str]:
     """Import each; what failed and why (a fork then fails by itself, with the learner's words)."""
@@ -29,6 +36,11 @@ def _import(packages: list[str]) -> dict[str, str]:
             importlib.import_module(name)
         except Exception as error:
             failed[name] = f"{type(error).__name__}: {error}"[:300]
+    for root, late in _LATE.items():
+        if root in sys.modules:
+            for name in late:
+                with contextlib.suppress(Exception):
+                    importlib.import_module(name)
     return failed
 
 
