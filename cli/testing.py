@@ -93,6 +93,8 @@ def _prepare(steps: Steps, leave: ExitStack) -> None:
     missing = [] if browser() else ["chromium"]
     if not list(Path("/usr/lib/postgresql").glob("*/bin/postgres")):
         missing.append("postgresql")  # the ledger's tests run on it too
+    if which("gcc") is None:
+        missing += ["gcc", "libc6-dev"]  # builds the stand-in for NVIDIA's library
     if not _has_korean_font():
         missing.append("fonts-nanum")
     if missing:
