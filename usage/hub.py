@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -25,6 +26,8 @@ class Server:
     """ready, starting or stopping."""
     options: dict[str, str]
     url: str
+    started: datetime | None = None
+    """By the Hub's clock; None when it does not say."""
 
 
 class Hub:
@@ -83,4 +86,5 @@ def _server(model: dict[str, Any]) -> Server:
     else:
         state = "stopping" if model.get("pending") == "stop" else "starting"
     options = {key: str(value) for key, value in (model.get("user_options") or {}).items()}
-    return Server(state, options, str(model.get("url") or ""))
+    started = datetime.fromisoformat(model["started"]) if model.get("started") else None
+    return Server(state, options, str(model.get("url") or ""), started)

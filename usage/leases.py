@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from core import clock
@@ -21,6 +21,7 @@ from usage import grants, ledger
 from usage.models import Cohort, LeaseRow, LeaseSlot, Membership, SlotRow
 from usage.placement import NoPlace, place
 from usage.refusals import No
+from usage.stops import DueStop
 
 OPEN = ("reserved", "active")
 
@@ -295,6 +296,30 @@ def end(
     row.ended_at = now
     row.end_reason = (row.stop_reason or reason)[:1000]
     session.flush()
+
+
+def due_stop(session: Session, row: LeaseRow) -> DueStop:
+    """What the meter needs to know to stop the lab of this lease and no other."""
+    later = select(LeaseRow.id).where(
+        LeaseRow.username == row.username,
+        LeaseRow.holder == "server",
+        LeaseRow.state.in_(OPEN),
+        # By the boot clock: the wall clock may have been set back meanwhile.
+        or_(
+            LeaseRow.boot_id != row.boot_id,
+            LeaseRow.created_boot_ms > row.created_boot_ms,
+        ),
+    )
+    return DueStop(
+        lease_id=row.id,
+        username=row.username,
+        reason=row.stop_reason,
+        cohort=row.cohort_id,
+        course=row.course,
+        lab=row.lab,
+        created_at=row.created_at,
+        newest=row.holder == "server" and session.scalar(later.limit(1)) is None,
+    )
 
 
 def drop_overdue_starts(session: Session, rules: Rules, time: Clock) -> list[str]:

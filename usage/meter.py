@@ -11,7 +11,8 @@ import time
 
 from core import log
 from usage.hub import Hub, HubDown
-from usage.service import DueStop, Usage
+from usage.service import Usage
+from usage.stops import DueStop, is_its_server
 
 _log = logging.getLogger("usage")
 
@@ -55,6 +56,14 @@ class Meter:
     async def _stop(self, stop: DueStop) -> None:
         async with self._slots:
             try:
+                if not is_its_server(stop, await self._hub.server(stop.username)):
+                    log.event(
+                        _log,
+                        "not the lab of this lease; left to the agent",
+                        lease=stop.lease_id,
+                        person=stop.username,
+                    )
+                    return
                 await self._hub.stop(stop.username)
             except HubDown as error:
                 log.event(

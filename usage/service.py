@@ -6,7 +6,6 @@ Raises usage.refusals.No for what cannot be; the callers turn it into a sentence
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -20,6 +19,7 @@ from usage.database import Database
 from usage.leases import Clock, Rules
 from usage.models import Cohort, LeaseRow
 from usage.refusals import No
+from usage.stops import DueStop
 
 _log = logging.getLogger("usage")
 
@@ -28,15 +28,6 @@ START_MARGIN_SECONDS = 30
 
 STOP_LEAD_MS = 1_000
 """The orderly stop is asked for this long before the grant is over, so that it ends in time."""
-
-
-@dataclass(frozen=True)
-class DueStop:
-    """A lab that the meter has to stop."""
-
-    lease_id: str
-    username: str
-    reason: str
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -129,7 +120,7 @@ class Usage:
             for row in session.scalars(select(LeaseRow).where(LeaseRow.state == "active")).all():
                 if self._over(row):
                     row.stop_reason = row.stop_reason or self._stop_reason(session, row)
-                    due.append(DueStop(row.id, row.username, row.stop_reason))
+                    due.append(leases.due_stop(session, row))
             return due
 
     def _something_due(self) -> bool:

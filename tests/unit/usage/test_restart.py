@@ -4,16 +4,20 @@ through the Hub, and says so when the Hub does not answer."""
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+from datetime import datetime, timedelta
 from pathlib import Path
+
+import pytest
 
 from core import secrets
 from core.settings import Settings
 from core.units import WHOLE
 from tests.unit.usage import audit
-from tests.unit.usage.conftest import HOUR, MINUTE, RULES, World, slot
+from tests.unit.usage.conftest import HOUR, MINUTE, RULES, START, World, slot
 from tests.unit.usage.server import HubDouble, serving
 from usage.database import Database
-from usage.hub import Hub, HubDown
+from usage.hub import Hub, HubDown, Server
 from usage.meter import Meter
 from usage.service import Usage
 
@@ -60,6 +64,11 @@ class DeadHub(HubDouble):
         raise HubDown("no answer")
 
 
+def lab_of_ann(started: datetime = START, **other: str) -> Server:
+    options = {"gpu": "yes", "cohort": "kt", "course": "intro", "lab": "first", **other}
+    return Server("ready", options, "/user/ann/", started)
+
+
 def run_meter(world: World, hub: Hub) -> None:
     async def go() -> None:
         meter = Meter(world.usage, hub)
@@ -79,10 +88,53 @@ def test_the_meter_asks_the_hub_once_at_the_deadline(world: World) -> None:
         assert hub.stopped == []
     world.time.pass_ms(9_000)
     for hub in (HubDouble(), DeadHub()):
+        hub.servers["ann"] = lab_of_ann()
         run_meter(world, hub)
         assert hub.stopped == ["ann"]
     world.beat((lease, 120_000, False))
     assert world.state(lease).reason == "budget"
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        None,
+        lab_of_ann(gpu="no"),
+        lab_of_ann(lab="second"),
+        lab_of_ann(cohort="other"),
+        lab_of_ann(START + timedelta(seconds=60)),
+        dataclasses.replace(lab_of_ann(), started=None),
+        dataclasses.replace(lab_of_ann(), state="starting"),
+    ],
+    ids=["none", "CPU lab", "other lab", "other cohort", "started later", "unknown", "starting"],
+)
+@pytest.mark.parametrize("lost", [False, True], ids=["budget", "lost host"])
+def test_a_stale_lease_never_stops_a_newer_lab(
+    world: World, server: Server | None, lost: bool
+) -> None:
+    prepared(world, 10 * HOUR if lost else 2 * MINUTE)
+    lease = world.running("ann")
+    world.run_for(lease, 110)
+    world.time.pass_ms(400_000)  # no heartbeat comes any more
+    hub = HubDouble()
+    if server is not None:
+        hub.servers["ann"] = server
+    run_meter(world, hub)
+    assert world.usage.tick()[0].reason == ("lost_host" if lost else "budget")
+    assert hub.stopped == []
+
+
+def test_an_older_open_lease_never_stops_the_lab_of_a_newer_one(world: World) -> None:
+    prepared(world)
+    world.slots(slot(1), slot(2))
+    world.running("ann")
+    world.time.pass_ms(400_000)  # its host is gone; the same lab was started anew elsewhere
+    world.reserve("ann")
+    hub = HubDouble()
+    hub.servers["ann"] = lab_of_ann()
+    run_meter(world, hub)
+    assert [(due.reason, due.newest) for due in world.usage.tick()] == [("lost_host", False)]
+    assert hub.stopped == []
 
 
 def test_a_hub_that_is_away_is_told_apart(tmp_path: Path) -> None:
@@ -110,8 +162,6 @@ def test_the_service_over_http_keeps_a_lease_over_its_restart(tmp_path: Path) ->
     with serving(first, database) as service:
         world = World(service.app.state.usage.database, RULES)
         world.time.wall = service.app.state.usage.clock.now()
-        from datetime import timedelta
-
         ends = (world.time.wall + timedelta(days=1)).isoformat()
         world.cohort(ends=ends)
         world.people("ann")
