@@ -172,13 +172,15 @@ def scores(
     return found
 
 
-def plain(settings: Settings, book: CourseBook, assignment: str = ASSIGNMENT) -> float:
-    """Seconds of `nbgrader autograde` for the submissions that lie in the folder."""
+def plain(
+    settings: Settings, book: CourseBook, assignment: str = ASSIGNMENT
+) -> tuple[float, float]:
+    """Seconds (wall, CPU) of `nbgrader autograde` for the submissions that lie in the folder."""
     folder = book.folder
     code = (
-        "import time,subprocess,sys; t=time.monotonic(); r=subprocess.run([sys.executable,'-m',"
+        "import os,time,subprocess,sys; t=time.monotonic(); r=subprocess.run([sys.executable,'-m',"
         f"'nbgrader','autograde','{assignment}','--course-dir=/course','--force']).returncode; "
-        "print('SECONDS',time.monotonic()-t,r)"
+        "print('SECONDS',time.monotonic()-t,r,sum(os.times()[2:4]))"
     )
     client = docker.from_env(timeout=3600)
     said = client.containers.run(
@@ -191,7 +193,7 @@ def plain(settings: Settings, book: CourseBook, assignment: str = ASSIGNMENT) ->
     last = said.strip().splitlines()[-1].split()
     if last[0] != "SECONDS" or last[2] != "0":
         raise SystemExit(f"plain nbgrader failed:\n{said[-3000:]}")
-    return float(last[1])
+    return float(last[1]), float(last[3])
 
 
 def put(book: CourseBook, work: Work, assignment: str = ASSIGNMENT) -> None:
@@ -221,6 +223,7 @@ def ours(
             if graded.flags:
                 raise SystemExit(f"{entry.student} was flagged: {graded.flags}")
         graded_at = time.monotonic()
+        spent = zygote.cpu_seconds()
         inside = {key: sum(t.get(key, 0.0) for t in sandbox.timings)
                   for key in ("wait", "fork", "start", "execute")}  # fmt: skip
         phases = {
@@ -230,6 +233,7 @@ def ours(
         }  # fmt: skip
         phases |= {f"in_sandbox_{key}": value for key, value in inside.items()}
         phases |= {"grading": graded_at - started, "host_cpu": _cpu() - cpu}
+        phases["sandbox_cpu"] = spent
     return time.monotonic() - begun, {k: round(v, 2) for k, v in phases.items()}
 
 
@@ -264,15 +268,19 @@ def main() -> None:
             put(other, {s: work[s] for s in names})
         mine, phases = ours(settings, book, work, packages, options.parallel)
         print(f"ours: {options.n} submissions in {mine:.1f} s {phases}", flush=True)
-        one = plain(settings, single)
-        many = plain(settings, sampled)
-        each = (many - one) / (len(sample) - 1)
+        one, one_cpu = plain(settings, single)
+        many, many_cpu = plain(settings, sampled)
+        each, each_cpu = (
+            (b - a) / (len(sample) - 1) for a, b in ((one, many), (one_cpu, many_cpu))
+        )
         whole = one + each * (options.n - 1)
         equal = scores(book, sample) == scores(sampled, sample)
     print(
-        f"nbgrader: 1 submission {one:.1f} s, {len(sample)} in {many:.1f} s ({each:.2f} s each); "
-        f"so {options.n} take {whole:.0f} s (start-up counted once)"
+        f"nbgrader: 1 submission {one:.1f} s, {len(sample)} in {many:.1f} s ({each:.2f} s wall and "
+        f"{each_cpu:.2f} s CPU each); so {options.n} take {whole:.0f} s (start-up counted once)"
     )
+    cpu = (phases["host_cpu"] + phases["sandbox_cpu"]) / options.n
+    print(f"CPU per submission: ours {cpu:.3f} s, nbgrader {each_cpu:.3f} s: {each_cpu / cpu:.1f}x")
     print(json.dumps({
         "n": options.n, "profile": options.profile, "ratio": round(whole / mine, 1),
         "equal_scores": equal, "phases": phases,

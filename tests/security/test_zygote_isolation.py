@@ -139,7 +139,7 @@ def test_the_container_is_made_as_promised(lab: Lab) -> None:
     assert host["ReadonlyRootfs"] is True
     assert host["CapDrop"] == ["ALL"]
     assert sorted(host["CapAdd"]) == sorted(CAPABILITIES)
-    assert host["SecurityOpt"] == ["no-new-privileges"]
+    assert host["SecurityOpt"] == ["no-new-privileges", "apparmor=unconfined"]
     assert not host["Privileged"]
     assert not host["Binds"]
     assert host["Memory"] > 0
