@@ -32,6 +32,8 @@ def remember(packages: list[str]) -> dict[str, dict[str, int]]:
     for name, module in sorted(sys.modules.items()):
         if name not in _STANDARD and not _belongs(name, packages):
             continue
+        if type(module) is not type(sys):
+            continue  # torch.backends.* answer from objects of their own; the guard cannot read them
         space = getattr(module, "__dict__", {})
         tables[name] = {
             key: id(value)
