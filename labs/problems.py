@@ -5,6 +5,8 @@ Docker's own words (paths, ids, host names) go to the log, never to a page.
 
 from __future__ import annotations
 
+import errno
+import re
 from dataclasses import dataclass
 
 import requests
@@ -52,22 +54,30 @@ NO_NETWORK = N_(
     "The labs' private network is missing on this machine. Nothing was charged. "
     "Please tell your instructor; an administrator can make it with ./dli up."
 )
+NO_ADDRESS = N_(
+    "No further lab fits on this machine at the moment. Nothing was charged. "
+    "Please try again when others have stopped theirs; if it stays like this, tell your instructor."
+)
 START_FAILED = N_(
     "The lab did not start because of a fault of the platform. Nothing was charged. "
     "Please try again; if it happens again, tell your instructor."
 )
 
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT)
+_DISK_FULL = re.compile("no space left on device|disk quota exceeded|disk is full")
 _BY_WORDS = (
-    (("no space left on device", "disk quota exceeded"), "disk-full", DISK_FULL),
+    (_DISK_FULL, "disk-full", DISK_FULL),
     (
-        ("could not select device driver", "unknown device", "nvidia-container", "device error"),
+        re.compile("could not select device driver|unknown device|nvidia-container|device error"),
         "gpu",
         NO_DEVICE,
     ),
-    (("no such image",), "image", NO_IMAGE),
-    (("bind source path does not exist",), "material", NO_MATERIAL),
-    (("network",), "network", NO_NETWORK),
+    (re.compile("no such image|invalid reference format"), "image", NO_IMAGE),
+    (re.compile("bind source path does not exist"), "material", NO_MATERIAL),
+    (re.compile("no available (ipv4 )?addresses"), "addresses", NO_ADDRESS),
+    (re.compile("network .*not found"), "network", NO_NETWORK),
 )
+"""What the engine's words (releases 20.10 to 29, lower case) mean; the first that fits."""
 
 
 @dataclass(frozen=True)
@@ -105,10 +115,12 @@ def docker_said(error: Exception) -> tuple[str, str]:
         return "image", NO_IMAGE
     if isinstance(error, APIError):
         words = str(error.explanation or error).lower()
-        for signs, reason, sentence in _BY_WORDS:
-            if any(sign in words for sign in signs):
+        for pattern, reason, sentence in _BY_WORDS:
+            if pattern.search(words):
                 return reason, sentence
         return "docker", START_FAILED
+    if getattr(error, "errno", None) in _DISK_ERRORS or _DISK_FULL.search(str(error).lower()):
+        return "disk-full", DISK_FULL  # our own files and the Hub's database lie there too
     if isinstance(error, DockerException | requests.RequestException | OSError):
         return "docker-down", DOCKER_DOWN
     return "start", START_FAILED

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import sqlite3
+
 import docker.errors
 import pytest
 import requests
@@ -21,13 +24,58 @@ def api_error(words: str, status: int = 500) -> docker.errors.APIError:
 @pytest.mark.parametrize(
     ("error", "reason", "part"),
     [
-        (api_error("write /var/lib/docker/x: no space left on device"), "disk-full", "full"),
+        # The engine's own words, 20.10 and 28.
+        (
+            api_error("write /var/lib/docker/overlay2/fd-init/link: no space left on device"),
+            "disk-full",
+            "full",
+        ),
+        (OSError(28, "No space left on device", "/var/lib/x"), "disk-full", "full"),
+        (sqlite3.OperationalError("database or disk is full"), "disk-full", "full"),
         (docker.errors.ImageNotFound("No such image: dli/lab-cpu"), "image", "not installed"),
-        (api_error("no such image: x", 404), "image", "not installed"),
+        (api_error("no such image: a:1: No such image: a:1", 404), "image", "not installed"),
+        (
+            api_error("invalid reference format: repository name must be lowercase", 400),
+            "image",
+            "not installed",
+        ),
         (api_error('could not select device driver "" with capabilities: [[gpu]]'), "gpu", "GPU"),
-        (api_error("OCI: nvidia-container-cli: device error: GPU-9: unknown device"), "gpu", "GPU"),
-        (api_error("invalid mount config: bind source path does not exist: /x"), "material", ""),
-        (api_error("network t-labs not found", 404), "network", "network"),
+        (
+            api_error(
+                "failed to create shim task: OCI runtime create failed: runc create failed: unable "
+                "to start container process: error during container init: error running hook #0: "
+                "error running hook: exit status 1, stdout: , stderr: nvidia-container-cli: "
+                "device error: GPU-9: unknown device: unknown"
+            ),
+            "gpu",
+            "GPU",
+        ),
+        (
+            api_error(
+                'invalid mount config for type "bind": bind source path does not exist: /x', 400
+            ),
+            "material",
+            "material",
+        ),
+        (api_error("network t-labs not found", 404), "network", "private network"),
+        (
+            api_error("failed to set up container networking: network t-labs not found", 404),
+            "network",
+            "private network",
+        ),
+        (
+            api_error("no available IPv4 addresses on this network's address pools: t-labs (3f)"),
+            "addresses",
+            "No further lab fits",
+        ),
+        (
+            api_error(
+                "driver failed programming external connectivity on endpoint t-lab-kim (ab): "
+                "Bind for 0.0.0.0:8888 failed: port is already allocated"
+            ),
+            "docker",
+            "fault of the platform",
+        ),
         (api_error("something else"), "docker", "fault of the platform"),
         (docker.errors.DockerException("Connection refused"), "docker-down", "does not answer"),
         (requests.ConnectionError("refused"), "docker-down", "does not answer"),
@@ -42,8 +90,12 @@ def test_one_sentence_for_each(error: Exception, reason: str, part: str) -> None
     problem = problems.of(error, "en", 120)
     assert problem.reason == reason
     assert part in problem.text
-    assert "/var/lib" not in problem.text
+    for word in ("/var/lib", "OCI", "0.0.0.0", "t-labs", "GPU-9"):
+        assert word not in problem.text, "the engine's words are for the log"
     assert problem.text.endswith(".")
+    korean = problems.of(error, "ko", 120).text
+    if not isinstance(error, Refused):  # the usage service has spoken the reader's language
+        assert re.search("[가-힣]", korean)
 
 
 def test_advice_depends_on_the_lab() -> None:
