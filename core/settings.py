@@ -64,11 +64,17 @@ class Usage(_Section):
     warn_minutes: list[float] = Field(
         [30, 10, 2], description="Minutes before a stop at which the learner is warned"
     )
-    stop_grace_seconds: int = Field(
-        5, ge=0, le=60, description="From deadline to kill, when an orderly stop did not finish"
+    stop_grace_seconds: float = Field(
+        0.5, ge=0, le=60, description="From deadline to kill, when an orderly stop did not finish"
     )
     free_failure_minutes: int = Field(
         3, ge=0, le=60, description="A lab the platform ended within this time is free"
+    )
+    offer_seconds: int = Field(
+        120, ge=10, le=3600, description="How long a free GPU is held for the next in the queue"
+    )
+    idle_minutes: int = Field(
+        30, ge=0, le=1440, description="A GPU lab idle for so long is stopped; 0: never"
     )
 
 

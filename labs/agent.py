@@ -2,8 +2,10 @@
 
 It says which GPUs the host has, reports how long each GPU lab has been held, and ends what has no
 time left. Three things go on at their own pace, so that a slow one delays no other: looking at
-Docker (every second), the heartbeat to the usage service, and enforcing (five times a second, from
-memory alone). Without the usage service it keeps to the last orders, which it also keeps on disk.
+Docker (every second), the heartbeat to the usage service, and enforcing (at each lab's deadline,
+and five times a second, from memory alone). The kernel tells when a lab's process ends, so that it
+is charged to that moment. Without the usage service the agent keeps to the last orders, which it
+also keeps on disk.
 
 It needs the host's pid numbers: run it on the host, as a user who may use Docker and signal the
 labs' processes (root).
@@ -32,9 +34,10 @@ from core.log import event
 from core.settings import Settings
 from core.wire import LeaseOrder, Observation, Slot
 from labs import inventory
+from labs.exits import Exits
 from labs.held import started_ms
 from labs.simulated import SimulationError
-from labs.watch import Deed, Memory, Watched, deed, report
+from labs.watch import Deed, Memory, Watched, deed, next_deed_ms, report
 from usage.client import Refused, UsageClient, UsageUnavailable
 
 _log = logging.getLogger("labs.agent")
@@ -60,6 +63,10 @@ class Agent:
         self._orders = memory.orders
         self._labs = memory.labs
         self._lock = threading.Lock()
+        self._exits = Exits()
+        self._ended = False
+        for lab in self._labs.values():
+            self._follow(lab)
         self._told: set[tuple[str, Deed]] = set()
         self._ignored: set[str] = set()
         self._last_inventory: list[Slot] | None = None
@@ -75,13 +82,19 @@ class Agent:
         with ThreadPoolExecutor(3, "agent") as pool:
             turns = [
                 _Turn(pool, LOOK_S, self.look),
-                _Turn(pool, float(self.settings.usage.heartbeat_seconds), self.beat),
+                _Turn(
+                    pool,
+                    float(self.settings.usage.heartbeat_seconds),
+                    self.beat,
+                    lambda: self._ended,
+                ),
                 _Turn(pool, INVENTORY_S, self.tell_inventory, self._needs_inventory),
             ]
-            while not self._stopped.wait(TICK_S):
-                self.enforce()
+            while not self._stopped.is_set():
+                self._note_ends(self._exits.wait(self.enforce()))
                 for turn in turns:
                     turn.maybe()
+        self._exits.close()
 
     # -- GPUs --------------------------------------------------------------------------------------
 
@@ -149,7 +162,13 @@ class Agent:
         lab = Watched(container_id, lease_id, pid, started, int(labels.get("dli.grant-ms", "0")))
         with self._lock:
             self._labs[container_id] = lab.at(boot_ms())
+        self._follow(lab)
         event(_log, "lab seen", lease=lease_id, container=container_id[:12])
+
+    def _follow(self, lab: Watched) -> None:
+        """Be told when its process ends; of one that is gone already `_measure` notes the end."""
+        if lab.running:
+            self._exits.watch(lab.container_id, lab.pid, lab.started_ms)
 
     def _api(self) -> Any:
         if self._docker is None:
@@ -163,11 +182,13 @@ class Agent:
         self._measure()
         with self._lock:
             labs = list(self._labs.values())
+            news, self._ended = self._ended, False
         now = boot_ms()
         try:
             orders = self._usage.observe(self.host, Observation(boot_id(), report(labs, now)))
         except _USAGE_ERRORS as error:
             self._usage_is(False, str(error))
+            self._ended = self._ended or news
         else:
             self._usage_is(True)
             self._take(orders, [lab for lab in labs if not lab.reported_running(now)])
@@ -198,11 +219,14 @@ class Agent:
 
     # -- enforcing ---------------------------------------------------------------------------------
 
-    def enforce(self) -> None:
-        """Measure every lab and end those whose time is over. Uses no network and no Docker."""
+    def enforce(self) -> float:
+        """Measure every lab and end those whose time is over. Uses no network and no Docker.
+
+        Seconds until it should be called again.
+        """
         self._measure()
         now = boot_ms()
-        grace = self.settings.usage.stop_grace_seconds * 1000
+        grace = int(self.settings.usage.stop_grace_seconds * 1000)
         with self._lock:
             labs = list(self._labs.values())
             orders = dict(self._orders)
@@ -210,6 +234,8 @@ class Agent:
             what = deed(lab, orders.get(lab.lease_id), now, grace)
             if what is not Deed.LEAVE and (lab.container_id, what) not in self._told:
                 self._end(lab, what, orders.get(lab.lease_id))
+        left = [next_deed_ms(lab, orders.get(lab.lease_id), now, grace) for lab in labs]
+        return min([TICK_S, *(ms / 1000 for ms in left if ms is not None)])
 
     def _measure(self) -> None:
         """Bring held times up to now; note which labs are gone and which were ordered to end."""
@@ -219,13 +245,24 @@ class Agent:
                 if not lab.running:
                     continue
                 if started_ms(lab.pid) != lab.started_ms:
-                    self._labs[key] = lab.ended(now)
+                    if not self._exits.watches(key):  # else the kernel tells the moment just now
+                        self._labs[key] = lab.ended(now)
                     continue
                 seen = lab.at(now)
                 order = self._orders.get(lab.lease_id)
                 if order is not None and order.stop and seen.over_since_ms is None:
                     seen = replace(seen, over_since_ms=now)
                 self._labs[key] = seen
+
+    def _note_ends(self, containers: list[str]) -> None:
+        """Note that the kernel has told the end of these labs at this moment."""
+        now = boot_ms()
+        with self._lock:
+            for key in containers:
+                lab = self._labs.get(key)
+                if lab is not None and lab.running:
+                    self._labs[key] = lab.ended_just_now(now)
+                    self._ended = True
 
     def _end(self, lab: Watched, what: Deed, order: LeaseOrder | None) -> None:
         """Signal the lab's first process; when it ends, the kernel ends all others in there."""

@@ -61,6 +61,20 @@ def read(options: Mapping[str, Any], settings: Settings) -> Order:
     return Order(course, lab, text["cohort"], gpu, language)
 
 
+def not_offered(order: Order) -> OrderError:
+    """The person is in no running cohort that has this course."""
+    return OrderError(
+        say(
+            N_(
+                "You are not in a cohort that offers the course {course}. "
+                "Ask your instructor for an event code."
+            ),
+            order.language,
+            course=order.course.title.in_(order.language),
+        )
+    )
+
+
 def _word(value: object, key: str, language: str) -> str:
     if isinstance(value, str) and len(value) <= 64:
         return value

@@ -25,15 +25,15 @@ from sqlalchemy.orm import object_session
 from traitlets import Any as AnyTrait
 from traitlets import Unicode, default
 
+from core import clock
 from core.clock import boot_ms
-from core.course import Course
 from core.ids import new_id
 from core.log import event
 from core.settings import Settings
 from core.wire import GpuNeed, Lease, ReserveRequest
 from labs import containers, problems, readiness
-from labs.held import held_ms
-from labs.order import Order, OrderError, language_of, read
+from labs.held import held_until, started_ms
+from labs.order import Order, language_of, not_offered, read
 from labs.text import N_, say
 from usage.client import Refused, UsageClient, UsageUnavailable
 
@@ -43,11 +43,6 @@ DOCKER_ERRORS = (DockerException, requests.RequestException)
 _STOP_WAIT_S = 5
 _ACTIVATE_TRIES = 3
 _PROGRESS_PAUSE_S = 0.2
-
-NOT_YOURS = N_(
-    "You are not in a cohort that offers the course {course}. "
-    "Ask your instructor for an event code."
-)
 
 
 class LabSpawner(DockerSpawner):  # type: ignore[misc] # no type information is published
@@ -194,10 +189,8 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc] # no type information is 
         except UsageUnavailable as error:
             event(log, "enrolment not checked", person=self.user.name, error=str(error))
             return
-        course: Course = order.course
-        if not any(e.open and course.id in e.courses for e in enrolments):
-            title = course.title.in_(order.language)
-            raise OrderError(say(NOT_YOURS, order.language, course=title))
+        if not any(e.open and order.course.id in e.courses for e in enrolments):
+            raise not_offered(order)
 
     async def _create(self, order: Order, lease: Lease | None) -> None:
         plan = containers.plan(
@@ -317,11 +310,12 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc] # no type information is 
         """Stop and remove the container, then settle its lease to the time it was held."""
         lease_id, self.lease_id = self.lease_id, ""
         failed_start = self._starting or self._waiting_for_response
-        held, read_at = await self._held(), boot_ms()
+        started, seen = await self._started(), boot_ms()
+        held = None
         try:
             await self._end(self.object_id, 0 if now else _STOP_WAIT_S)
-            if held is not None:
-                held += boot_ms() - read_at
+            if started is not None:
+                held = await self._held(started, seen)
             if lease_id:
                 reason = "start_abandoned" if failed_start else "stopped"
                 await self._release(lease_id, held, reason, platform_fault=failed_start)
@@ -346,12 +340,25 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc] # no type information is 
             await self._release(lease_id, None, "lab_ended")
         await maybe_future(super().run_post_stop_hook())
 
-    async def _held(self) -> int | None:
+    async def _started(self) -> int | None:
+        """When the lab's first process started (ms since boot); None when it is gone."""
         try:
             state = (await self.docker("inspect_container", self.object_id))["State"]
         except DOCKER_ERRORS:
             return None
-        return held_ms(state["Pid"]) if state["Running"] else None
+        return started_ms(state["Pid"]) if state["Running"] else None
+
+    async def _held(self, started: int, seen: int) -> int:
+        """Held time of the lab that just ended and was last seen running at `seen`.
+
+        Docker knows the moment; its answer to the stop may come seconds later on a busy machine,
+        and those are not charged.
+        """
+        try:
+            state = (await self.docker("inspect_container", self.object_id))["State"]
+        except NotFound:
+            state = {"FinishedAt": ""}
+        return held_until(started, seen, boot_ms(), state["FinishedAt"], clock.now())
 
     async def _end(self, container: str, wait_s: int) -> None:
         """End the container's processes, politely for `wait_s` seconds; gone is no error."""

@@ -17,6 +17,9 @@ HANDOVER_MS = 10_000
 """For so long an ended lab counts as running in reports. When the Hub stopped it, the Hub knows the
 exact held time and the reason and says so first; the agent's word is for ends that nobody saw."""
 
+UNSEEN_MS = 1_000
+"""For so long a lab counts as held without having been looked at. Looks are five a second."""
+
 
 class Deed(Enum):
     """What to do with a running container now."""
@@ -54,6 +57,14 @@ class Watched:
         """Itself, found to be gone; its held time stays what was last seen."""
         return replace(self, running=False, gone_since_ms=now_ms)
 
+    def ended_just_now(self, now_ms: int) -> Watched:
+        """Itself, whose end the kernel tells at this moment: held until now.
+
+        Not when the agent itself stood still in between: the time it did not see is free.
+        """
+        fresh = now_ms - (self.started_ms + self.held_ms) <= UNSEEN_MS
+        return (self.at(now_ms) if fresh else self).ended(now_ms)
+
     def reported_running(self, now_ms: int) -> bool:
         """False once its end is to be reported. See HANDOVER_MS."""
         return self.running or now_ms - (self.gone_since_ms or 0) < HANDOVER_MS
@@ -72,6 +83,20 @@ def deed(lab: Watched, order: LeaseOrder | None, now_ms: int, grace_ms: int) -> 
     if lab.held_ms >= grant + grace_ms:
         return Deed.KILL
     return Deed.ASK if lab.held_ms >= grant else Deed.LEAVE
+
+
+def next_deed_ms(lab: Watched, order: LeaseOrder | None, now_ms: int, grace_ms: int) -> int | None:
+    """Milliseconds until `deed` may say something else because time has passed; None: never."""
+    if not lab.running or not lab.lease_id:
+        return None
+    if order is not None and order.stop:
+        since = lab.over_since_ms if lab.over_since_ms is not None else now_ms
+        left = [since + grace_ms - now_ms]
+    else:
+        grant = lab.grant_ms if order is None else order.grant_ms
+        held = max(lab.held_ms, now_ms - lab.started_ms)
+        left = [grant - held, grant + grace_ms - held]
+    return min((ms for ms in left if ms > 0), default=None)
 
 
 def report(labs: list[Watched], now_ms: int) -> list[SeenContainer]:

@@ -121,7 +121,7 @@ def _remove_cgroups(name: str) -> None:
         for top in left:
             for folder, _, _ in os.walk(top, topdown=False):
                 with contextlib.suppress(OSError):
-                    os.rmdir(folder)
+                    Path(folder).rmdir()
         return not [path for path in left if path.exists()]
 
     wait_for("the end of the engine's cgroups", gone, 20)

@@ -1,4 +1,4 @@
-"""A container image of a few MB: this machine's own `sh`, `timeout` and friends with their libraries.
+"""A container image of a few MB: this machine's own `sh`, `timeout`, … with their libraries.
 
 Enough for a container that is a lab in every argument but JupyterLab.
 """

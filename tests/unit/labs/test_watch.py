@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from core.clock import boot_ms
 from core.wire import LeaseOrder
-from labs.held import held_ms, started_ms
-from labs.watch import HANDOVER_MS, Deed, Memory, Watched, deed, report
+from labs.exits import Exits
+from labs.held import held_ms, held_until, started_ms
+from labs.watch import HANDOVER_MS, Deed, Memory, Watched, deed, next_deed_ms, report
 
 GRACE = 5000
 
@@ -69,6 +71,37 @@ def test_held_time_never_shrinks() -> None:
     assert lab.at(700).held_ms == 600
 
 
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [(61_000, 61_000), (61_001, 60_000)],  # not looked at for longer than a second: not charged
+)
+def test_an_end_that_the_kernel_tells_is_held_to_that_moment(now: int, expected: int) -> None:
+    ended = at(60_000).ended_just_now(now)
+    assert (ended.held_ms, ended.running, ended.gone_since_ms) == (expected, False, now)
+
+
+@pytest.mark.parametrize(
+    ("lab", "order", "expected"),
+    [
+        (at(10_000), None, 50_000),  # the first grant's end
+        (at(60_000), None, GRACE),  # then its grace's
+        (at(65_000), None, None),
+        (at(10_000), LeaseOrder("lease-1", 100_000), 90_000),
+        (at(10_000, over_since_ms=8_000), LeaseOrder("lease-1", 0, stop=True), GRACE - 2000),
+        (at(10_000).ended(10_000), None, None),
+        (Watched("c", "", 1, 0, 0), None, None),
+    ],
+)
+def test_the_agent_wakes_when_there_is_something_to_do(
+    lab: Watched, order: LeaseOrder | None, expected: int | None
+) -> None:
+    now = 10_000 if lab.held_ms == 10_000 else lab.held_ms
+    assert next_deed_ms(lab, order, now, GRACE) == expected
+    if expected is not None:
+        before = deed(lab.at(now), order, now, GRACE)
+        assert deed(lab.at(now + expected), order, now + expected, GRACE) is not before
+
+
 def test_memory_survives_a_restart(tmp_path: Path) -> None:
     file = tmp_path / "run" / "agent.json"
     order = LeaseOrder("lease-1", 90_000, stop=True, reason="budget")
@@ -110,3 +143,41 @@ def test_a_process_name_with_parentheses(tmp_path: Path) -> None:
     fields = " ".join(["S", *["0"] * 18, "250", "0"])
     (tmp_path / "7" / "stat").write_text(f"7 (a) b (c)) {fields}")
     assert started_ms(7, tmp_path) == 250 * 1000 // os.sysconf("SC_CLK_TCK")
+
+
+def test_the_end_of_a_process_is_told_at_once_and_once() -> None:
+    exits = Exits()
+    try:
+        with subprocess.Popen(["sleep", "30"]) as process:
+            started = started_ms(process.pid)
+            assert started is not None
+            assert not exits.watch("other", process.pid, started - 10), "another process's number"
+            assert exits.watch("lab", process.pid, started)
+            assert exits.wait(0.01) == []
+            assert exits.watches("lab")
+            process.kill()
+            began = time.monotonic()
+            assert exits.wait(10) == ["lab"]
+            assert time.monotonic() - began < 5
+            assert not exits.watches("lab")
+            assert exits.wait(0) == []
+        assert not exits.watch("lab", process.pid, started), "gone"
+    finally:
+        exits.close()
+
+
+@pytest.mark.parametrize(
+    ("finished", "held"),
+    [
+        ("2026-11-22T12:00:09.5Z", 7500),  # half a second before the answer
+        ("2026-11-22T12:00:09.470539917Z", 7470),
+        ("2026-11-22T12:00:10Z", 8000),
+        ("2026-11-22T11:00:10Z", 6000),  # the clock was set an hour on: no earlier than seen
+        ("2026-11-22T13:00:10Z", 8000),  # an hour back: no later than now
+        ("0001-01-01T00:00:00Z", 6000),
+        ("", 8000),
+    ],
+)
+def test_a_slow_answer_of_docker_is_not_charged(finished: str, held: int) -> None:
+    now = datetime(2026, 11, 22, 12, 0, 10, tzinfo=UTC)
+    assert held_until(1000, 7000, 9000, finished, now) == held
