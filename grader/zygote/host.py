@@ -137,9 +137,8 @@ class Zygote:
         link = self._link
         if link is None:
             return 0.0
-        return (
-            float(link.container.stats(stream=False)["cpu_stats"]["cpu_usage"]["total_usage"]) / 1e9
-        )
+        stats: Any = link.container.stats(stream=False)
+        return float(stats["cpu_stats"]["cpu_usage"]["total_usage"]) / 1e9
 
     def close(self) -> None:
         """Remove the container."""
