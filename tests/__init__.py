@@ -1,1 +1,1 @@
-"""Tests. Packages, so that equal file names never meet and no folder shadows a room or stdlib module."""
+"""Tests. Packages, so that equal file names never meet and no folder shadows a room."""

@@ -33,7 +33,7 @@ def remember(packages: list[str]) -> dict[str, dict[str, int]]:
         if name not in _STANDARD and not _belongs(name, packages):
             continue
         if type(module) is not type(sys):
-            continue  # torch.backends.* answer from objects of their own; the guard cannot read them
+            continue  # torch.backends.* are objects of their own, which the guard cannot read
         space = getattr(module, "__dict__", {})
         tables[name] = {
             key: id(value)

@@ -47,9 +47,7 @@ def replace_cell(page: Page, starts_with: str, text: str) -> None:
     page.keyboard.press("Control+A")
     page.keyboard.insert_text(text)
     page.keyboard.press("Shift+Enter")
-    expect(cell.locator(".jp-InputPrompt")).to_have_text(
-        re.compile(r"\[\d+\]"), timeout=90_000
-    )
+    expect(cell.locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[\d+\]"), timeout=90_000)
 
 
 def run_first_cell(page: Page) -> None:
@@ -57,9 +55,7 @@ def run_first_cell(page: Page) -> None:
     cell = page.locator(".jp-Notebook .jp-CodeCell").first
     cell.locator(".cm-content").click()
     page.keyboard.press("Shift+Enter")
-    expect(cell.locator(".jp-InputPrompt")).to_have_text(
-        re.compile(r"\[\d+\]"), timeout=90_000
-    )
+    expect(cell.locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[\d+\]"), timeout=90_000)
 
 
 def submit(page: Page, words: dict[str, str]) -> str:

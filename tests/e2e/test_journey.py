@@ -47,7 +47,7 @@ WORDS = {
         feedback="Feedback on digits",
         time_left="GPU time left",
         over="GPU time is over",
-        used_up="budget",
+        used_up="is used up",
         menu={"course": "Course", "submit": "Submit the assignment"},
     ),
     "ko": Words(
@@ -55,8 +55,8 @@ WORDS = {
         released="피드백 공개됨",
         feedback="digits",
         time_left="남은 GPU 시간",
-        over="GPU 시간",
-        used_up="예산",
+        over="GPU 시간이 끝났습니다",
+        used_up="모두 썼거나",
         menu={"course": "강의", "submit": "과제 제출"},
     ),
 }
@@ -158,9 +158,10 @@ def grade(instructor: Visitor, learner: str) -> None:
 def feedback_released(instructor: Visitor) -> bool:
     """True when no job is left on the course page."""
     page = instructor.open(COURSE)
-    return page.locator("section [hx-trigger]").count() == 0 and not page.locator(
-        "section[hx-trigger]"
-    ).count()
+    return (
+        page.locator("section [hx-trigger]").count() == 0
+        and not page.locator("section[hx-trigger]").count()
+    )
 
 
 def read_feedback(trainee: Visitor, words: Words) -> None:
@@ -179,6 +180,7 @@ def read_feedback(trainee: Visitor, words: Words) -> None:
 
 def see_the_charge(admin: Visitor, learner: str) -> float:
     """The cohort's page shows the lab and what it was charged, in GPU-seconds."""
+
     def shown() -> float:
         page = admin.open(COHORT)
         row = page.get_by_role("row").filter(has_text=learner).filter(has=page.locator(".dli-num"))
