@@ -14,6 +14,7 @@ from usage.api_lab import lab_status
 from usage.hub import Server
 from usage.models import Cohort, Request, SlotRow
 from usage.service import Usage
+from usage.waiting import Place
 
 STAFF = ("instructor", "assistant", "admin")
 
@@ -112,6 +113,23 @@ def running(
         with_gpu=server.options.get("gpu") == "yes",
         status=lab_status(usage, username),
     )
+
+
+@dataclass(frozen=True)
+class Queued:
+    """The person's place in the queue for a GPU, with the lab it is for."""
+
+    place: Place
+    course: Course
+    lab: Lab
+
+
+def queued(usage: Usage, courses: dict[str, Course], username: str) -> Queued | None:
+    """The person's place in the queue; None when they do not wait (or the lab is gone)."""
+    place = usage.place_of(username)
+    course = courses.get(place.course) if place else None
+    lab = course.lab(place.lab) if place and course else None
+    return Queued(place, course, lab) if place and course and lab else None
 
 
 def gpu_kinds(usage: Usage) -> list[tuple[str, int, int]]:

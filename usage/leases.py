@@ -6,7 +6,7 @@ Only held time is charged, so a start that failed has cost nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from core import clock
 from core.ids import new_id
 from core.units import units
-from core.wire import Lease, ReserveRequest, Slot, from_json
+from core.wire import GpuNeed, Lease, ReserveRequest, Slot, from_json
 from usage import grants, ledger
 from usage.models import Cohort, LeaseRow, LeaseSlot, Membership, SlotRow
 from usage.placement import NoPlace, place
@@ -37,6 +37,10 @@ class Rules:
     start_timeout_ms: int
     """A lease that is not active by then has failed."""
     warn_ms: list[int]
+    offer_ms: int = 120_000
+    """How long a free slot is held for the next in the queue."""
+    idle_ms: int = 0
+    """A lab idle for so long is stopped; 0: never."""
 
 
 @dataclass(frozen=True)
@@ -101,27 +105,48 @@ def member_of(session: Session, cohort_id: str, username: str) -> tuple[Cohort, 
     return cohort, membership
 
 
-def reserve(session: Session, ask: ReserveRequest, rules: Rules, time: Clock) -> LeaseRow:
-    """A lease for this start; the same one again for the same spawn id. Raises No."""
+def reserve(
+    session: Session,
+    ask: ReserveRequest,
+    rules: Rules,
+    time: Clock,
+    kept: Sequence[Slot] = (),
+    coming: int = 0,
+) -> LeaseRow:
+    """A lease for this start; the same one again for the same spawn id. Raises No.
+
+    `kept` are slots kept for others, `coming` labs of this cohort that are about to start.
+    """
     known = session.scalar(select(LeaseRow).where(LeaseRow.spawn_id == ask.spawn_id))
     if known is not None:
         if known.state == "ended":
             raise No("lease_ended", reason=known.end_reason)
         return known
-    cohort = _may_start(session, ask, time)
+    cohort = check_enrolment(session, ask.cohort, ask.username, ask.course, time)
     _drop_failed_starts(session, ask, rules, time)
-    if cohort.max_gpu_labs is not None:
-        busy = _count_open(session, cohort.id)
-        if busy >= cohort.max_gpu_labs:
-            raise No("cohort_busy", cohort=cohort.name, limit=cohort.max_gpu_labs)
-    slots = _find_slots(session, ask, time)
+    slots = check_place(session, ask, time, kept, coming)
     return _write(session, ask, cohort, slots, rules, time)
 
 
-def _may_start(session: Session, ask: ReserveRequest, time: Clock) -> Cohort:
-    cohort, _ = member_of(session, ask.cohort, ask.username)
-    if ask.course not in cohort.courses:
-        raise No("course_not_offered", cohort=cohort.name, course=ask.course)
+def check_place(
+    session: Session, ask: ReserveRequest, time: Clock, kept: Sequence[Slot] = (), coming: int = 0
+) -> list[Slot]:
+    """The slots this start would get now. Raises No."""
+    cohort = check_enrolment(session, ask.cohort, ask.username, ask.course, time)
+    if cohort.max_gpu_labs is not None:
+        busy = _count_open(session, cohort.id) + coming
+        if busy >= cohort.max_gpu_labs:
+            raise No("cohort_busy", cohort=cohort.name, limit=cohort.max_gpu_labs)
+    return _find_slots(session, ask.need, time, kept)
+
+
+def check_enrolment(
+    session: Session, cohort_id: str, username: str, course: str, time: Clock
+) -> Cohort:
+    """The cohort, when this person may use it for this course now. Raises No."""
+    cohort, _ = member_of(session, cohort_id, username)
+    if course not in cohort.courses:
+        raise No("course_not_offered", cohort=cohort.name, course=course)
     if until(cohort.starts_at, time) > 0:
         raise No("cohort_not_started", cohort=cohort.name, at=cohort.starts_at)
     if until(cohort.ends_at, time) <= 0:
@@ -150,13 +175,17 @@ def _count_open(session: Session, cohort_id: str) -> int:
     return session.scalar(query) or 0
 
 
-def _find_slots(session: Session, ask: ReserveRequest, time: Clock) -> list[Slot]:
+def _find_slots(
+    session: Session, need: GpuNeed, time: Clock, kept: Sequence[Slot] = ()
+) -> list[Slot]:
+    """Free slots for `need`, none of `kept`. Raises No."""
     rows = session.scalars(select(SlotRow).where(SlotRow.present)).all()
     held = session.scalars(
         select(SlotRow).join(LeaseSlot, LeaseSlot.slot_id == SlotRow.id).where(LeaseSlot.open)
     ).all()
     drained = frozenset(row.id for row in rows if row.drained)
-    found = place([as_slot(r) for r in rows], [as_slot(r) for r in held], ask.need, drained)
+    taken = [*(as_slot(r) for r in held), *kept]
+    found = place([as_slot(r) for r in rows], taken, need, drained)
     if isinstance(found, NoPlace):
         raise No(f"gpu_{found.code}", wait_seconds=_expected_wait(session, time))
     return found
@@ -211,6 +240,7 @@ def _write(
         created_at=time.now(),
         end_reason="",
         stop_reason="",
+        idle_since_ms=None,
     )
     session.add(row)
     session.flush()

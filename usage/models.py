@@ -77,6 +77,8 @@ class Cohort(Base):
     courses: Mapped[list[str]]
     lab_max_ms: Mapped[int | None]
     learner_cap: Mapped[int | None]
+    daily_cap: Mapped[int | None]
+    """Units that one learner may use on one day of the cohort's time zone; None: no such cap."""
     max_gpu_labs: Mapped[int | None]
     allowance: Mapped[int]
     """Units that instructors may still grant by themselves."""
@@ -222,6 +224,8 @@ class LeaseRow(Base):
     end_reason: Mapped[str] = mapped_column(String(1000))
     stop_reason: Mapped[str]
     """Why the meter asked for its stop; empty while it may run."""
+    idle_since_ms: Mapped[int | None]
+    """Held time since when the lab is known to be idle; None: it works, or nobody knows."""
 
 
 class LeaseSlot(Base):
@@ -276,3 +280,49 @@ class Request(Base):
     created_at: Mapped[datetime]
     decided_at: Mapped[datetime | None]
     decided_by: Mapped[str]
+
+
+class Wait(Base):
+    """Somebody in the queue for a GPU, or how their waiting ended."""
+
+    __tablename__ = "waits"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    username: Mapped[str] = mapped_column(index=True)
+    cohort_id: Mapped[str] = mapped_column(ForeignKey("cohorts.id"))
+    course: Mapped[str]
+    lab: Mapped[str]
+    need: Mapped[dict[str, Any]]
+    language: Mapped[str]
+    state: Mapped[str] = mapped_column(index=True)
+    """waiting, offered, started, left, missed (the offer passed) or dropped (may not start)."""
+    open: Mapped[bool]
+    """waiting or offered."""
+    slots: Mapped[list[dict[str, Any]]]
+    """What is held for this person while offered."""
+    boot_id: Mapped[str]
+    offered_boot_ms: Mapped[int]
+    joined_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    __table_args__ = (
+        Index(
+            "one_open_wait_per_person",
+            "username",
+            unique=True,
+            sqlite_where=text("open"),
+            postgresql_where=text("open"),
+        ),
+    )
+
+
+class Window(Base):
+    """GPU places that a cohort has for itself at a stated time."""
+
+    __tablename__ = "windows"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    cohort_id: Mapped[str] = mapped_column(ForeignKey("cohorts.id"), index=True)
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    seats: Mapped[int]
+    need: Mapped[dict[str, Any]]
+    made_by: Mapped[str]
+    removed_at: Mapped[datetime | None]

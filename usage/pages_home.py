@@ -10,10 +10,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from core.course import Lab
+from core.wire import GpuNeed, ReserveRequest
 from usage import home, texts
 from usage.api_internal import Service, Zone
 from usage.hub import Hub, HubDown, Server
 from usage.refusals import No
+from usage.service import Usage
 from web import i18n
 from web.auth import Person, signed_in
 from web.i18n import gettext as _
@@ -31,10 +33,24 @@ async def show(request: Request, service: Service, me: Me) -> Response:
     return await _page(request, service, me)
 
 
+@router.get("/live")
+async def live(request: Request, service: Service, me: Me) -> Response:
+    """The parts of the home that change by themselves; the page asks for them every few seconds."""
+    return await _page(request, service, me, template="usage/live.html")
+
+
+@router.post("/queue/leave")
+async def leave(service: Service, me: Me) -> Response:
+    """Stop waiting for a GPU."""
+    await run_in_threadpool(service.leave_queue, me.name)
+    return RedirectResponse(_HOME, 303)
+
+
 @router.post("/start")
 async def start(
     request: Request,
     service: Service,
+    zone: Zone,
     me: Me,
     course: Annotated[str, Form()],
     lab: Annotated[str, Form()],
@@ -54,21 +70,38 @@ async def start(
         "language": i18n.language(),
     }
     try:
-        server = await _hub(request).server(me.name)
-        if server is None:
-            await _hub(request).start(me.name, options)
-        elif not _same(server, options):
-            text = _("Another lab of yours is running. Stop it first, then start this one.")
-            return await _page(request, service, me, text, 409)
-        elif server.state == "ready":
-            return RedirectResponse(server.url, 303)
+        return RedirectResponse(await _begin(request, service, me, options), 303)
+    except _OtherLab:
+        text = _("Another lab of yours is running. Stop it first, then start this one.")
+        return await _page(request, service, me, text, 409)
+    except No as no:
+        return await _page(request, service, me, texts.sentence(no, zone), 409)
     except HubDown:
         text = _(
             "The sign-in service does not answer right now, so no lab can be started. "
             "Try again in a minute."
         )
         return await _page(request, service, me, text, 503)
-    return RedirectResponse(f"/hub/spawn-pending/{quote(me.name, safe='')}", 303)
+
+
+class _OtherLab(Exception):
+    """The person has another lab than the one asked for."""
+
+
+async def _begin(request: Request, service: Usage, me: Person, options: dict[str, str]) -> str:
+    """Start the lab, or stand in the queue for it; where to go. Raises HubDown, No, _OtherLab."""
+    server = await _hub(request).server(me.name)
+    if server is None:
+        if options["gpu"] == "yes" and await run_in_threadpool(
+            _must_wait, request, service, me, options
+        ):
+            return _HOME
+        await _hub(request).start(me.name, options)
+    elif not _same(server, options):
+        raise _OtherLab
+    elif server.state == "ready":
+        return server.url
+    return f"/hub/spawn-pending/{quote(me.name, safe='')}"
 
 
 @router.post("/stop")
@@ -127,13 +160,35 @@ def _cannot_start(
     return ""
 
 
+def _must_wait(request: Request, service: Usage, me: Person, options: dict[str, str]) -> bool:
+    """True when no GPU is free: the person stands in the queue now. Raises No."""
+    lab = request.app.state.courses[options["course"]].lab(options["lab"])
+    need = GpuNeed(lab.gpu.isolation, lab.gpu.memory_mb, lab.gpu.count)
+    return service.wants_place(
+        ReserveRequest(
+            "",
+            me.name,
+            options["cohort"],
+            options["course"],
+            options["lab"],
+            need,
+            options["language"],
+        )
+    )
+
+
 def _same(server: Server, options: dict[str, str]) -> bool:
     keys = ("course", "lab", "gpu")
     return server.state != "stopping" and all(server.options.get(k) == options[k] for k in keys)
 
 
 async def _page(
-    request: Request, service: Service, me: Person, problem: str = "", status: int = 200
+    request: Request,
+    service: Service,
+    me: Person,
+    problem: str = "",
+    status: int = 200,
+    template: str = "usage/home.html",
 ) -> Response:
     hub_down = False
     server: Server | None = None
@@ -141,7 +196,9 @@ async def _page(
         server = await _hub(request).server(me.name)
     except HubDown:
         hub_down = True
-    return await run_in_threadpool(_render, request, service, me, server, hub_down, problem, status)
+    return await run_in_threadpool(
+        _render, request, service, me, server, hub_down, problem, status, template
+    )
 
 
 def _render(
@@ -152,18 +209,20 @@ def _render(
     hub_down: bool,
     problem: str,
     status: int,
+    template: str,
 ) -> Response:
     courses = request.app.state.courses
     mine = home.purses(service, me.name)
     return render(
         request,
-        "usage/home.html",
+        template,
         status,
         problem=problem,
         hub_down=hub_down,
         purses=mine,
         courses=home.shown_courses(courses, mine),
         running=home.running(service, courses, me.name, server),
+        queue=home.queued(service, courses, me.name),
         gpus=home.gpu_kinds(service),
         teaching=[p for p in mine if p.role in home.STAFF],
         gpu_time=texts.gpu_time,

@@ -10,7 +10,7 @@ already partly used, so that other GPUs stay whole for those who need that.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -46,7 +46,8 @@ def place(
     if not _choose(fitting, [], need):
         return NoPlace("unfit")
     taken = list(taken)
-    free = [s for s in fitting if s.healthy and s.id not in closed and not _blocked(s, taken)]
+    held = _Held(taken)
+    free = [s for s in fitting if s.healthy and s.id not in closed and not _blocked(s, held)]
     return _choose(free, taken, need) or NoPlace("full")
 
 
@@ -57,14 +58,20 @@ def _fits(slot: Slot, need: GpuNeed) -> bool:
     return slot.kind in _FITS[need.isolation] and slot.memory_mb >= need.memory_mb
 
 
-def _blocked(slot: Slot, taken: list[Slot]) -> bool:
+class _Held:
+    """Taken slots by id, and the kinds that are taken on each GPU."""
+
+    def __init__(self, taken: list[Slot]) -> None:
+        self.ids = {slot.id for slot in taken}
+        self.kinds: dict[str, set[str]] = defaultdict(set)
+        for slot in taken:
+            self.kinds[slot.gpu].add(slot.kind)
+
+
+def _blocked(slot: Slot, held: _Held) -> bool:
     """True when an open lease holds this slot, or a slot that excludes it on the same GPU."""
-    return any(
-        other.id == slot.id
-        or (other.gpu == slot.gpu and other.kind != slot.kind)
-        or (other.gpu == slot.gpu and slot.kind == "whole")
-        for other in taken
-    )
+    kinds = held.kinds.get(slot.gpu)
+    return slot.id in held.ids or bool(kinds and (slot.kind == "whole" or kinds != {slot.kind}))
 
 
 def _choose(slots: list[Slot], taken: list[Slot], need: GpuNeed) -> list[Slot]:

@@ -13,11 +13,11 @@ from sqlalchemy.orm import Session
 from core import log
 from core.settings import Settings
 from core.wire import Enrolment, Lease, LeaseOrder, Observation, ReserveRequest, Slot
-from usage import cohorts, heartbeat, leases, ledger, requests, views
+from usage import cohorts, heartbeat, leases, ledger, queue, requests, views, waiting
 from usage.client import Budget, Charge, CohortSpec
 from usage.database import Database
 from usage.leases import Clock, Rules
-from usage.models import Cohort, LeaseRow
+from usage.models import Cohort, LeaseRow, Wait
 from usage.refusals import No
 from usage.stops import DueStop
 
@@ -25,6 +25,9 @@ _log = logging.getLogger("usage")
 
 START_MARGIN_SECONDS = 30
 """Beyond labs.start_seconds: the spawner gives up first and says why."""
+
+OUTLOOK_MS = 1_000
+"""For so long places in the queue are shown without being worked out again."""
 
 STOP_LEAD_MS = 1_000
 """The orderly stop is asked for this long before the grant is over, so that it ends in time."""
@@ -42,6 +45,8 @@ def rules_of(settings: Settings) -> Rules:
         free_failure_ms=60_000 * usage.free_failure_minutes,
         start_timeout_ms=1000 * (settings.labs.start_seconds + START_MARGIN_SECONDS),
         warn_ms=sorted(int(60_000 * minutes) for minutes in usage.warn_minutes),
+        offer_ms=1000 * usage.offer_seconds,
+        idle_ms=60_000 * usage.idle_minutes,
     )
 
 
@@ -55,6 +60,7 @@ class Usage:
         self.rules = rules
         self.clock = clock or Clock()
         self.known_courses = known_courses
+        self._looks: tuple[int, dict[int, queue.Outlook]] = (0, {})
 
     # -- GPUs and leases
 
@@ -68,12 +74,67 @@ class Usage:
         """A lease for a start."""
         try:
             with self.database.write() as session:
-                lease = leases.as_lease(leases.reserve(session, ask, self.rules, self.clock))
+                waiting.deal(session, self.rules, self.clock)
+                kept = waiting.kept_from(session, ask, self.rules, self.clock)
+                lease = leases.as_lease(
+                    leases.reserve(session, ask, self.rules, self.clock, kept.slots, kept.labs)
+                )
+                waiting.leave(session, ask.username, "started", self.clock)
         except No as no:
             log.event(_log, "start refused", person=ask.username, lab=ask.lab, code=no.code)
+            if no.code in waiting.QUEUE_CODES and ask.holder == "server":
+                raise self._queue(ask, no) from no
             raise
         log.event(_log, "lease reserved", lease=lease.id, person=ask.username, lab=ask.lab)
         return lease
+
+    def _queue(self, ask: ReserveRequest, no: No) -> No:
+        """Put a refused person in the queue; the refusal with their place in it."""
+        with self.database.write() as session:
+            waiting.join(session, ask, self.clock)
+        self._looks = (0, {})
+        place = self.place_of(ask.username)
+        position = place.position if place else 0
+        wait = no.details.get("wait_seconds", 0)
+        if place is not None and place.wait_ms is not None:
+            wait = place.wait_ms // 1000
+        return No(no.code, **{**no.details, "position": position, "wait_seconds": wait})
+
+    def wants_place(self, ask: ReserveRequest) -> bool:
+        """True when this start has to wait: the person is in the queue now. Raises No for a start
+        that waiting cannot help."""
+        try:
+            with self.database.write() as session:
+                waiting.deal(session, self.rules, self.clock)
+                kept = waiting.kept_from(session, ask, self.rules, self.clock)
+                leases.check_place(session, ask, self.clock, kept.slots, kept.labs)
+        except No as no:
+            if no.code not in waiting.QUEUE_CODES:
+                raise
+            self._queue(ask, no)
+            return True
+        return False
+
+    def place_of(self, username: str) -> waiting.Place | None:
+        """This person's place in the queue."""
+        with self.database.read() as session:
+            looks = self._outlooks(session)
+            return waiting.place_of(session, username, looks, self.rules, self.clock)
+
+    def _outlooks(self, session: Session) -> dict[int, queue.Outlook]:
+        """Everybody's place, worked out once a second at most: many pages ask."""
+        until, looks = self._looks
+        now = self.clock.boot_ms()
+        if not until - OUTLOOK_MS <= now < until:
+            looks = waiting.outlooks(session, self.rules, self.clock)
+            self._looks = (now + OUTLOOK_MS, looks)
+        return looks
+
+    def leave_queue(self, username: str) -> None:
+        """Stop waiting."""
+        with self.database.write() as session:
+            waiting.leave(session, username, "left", self.clock)
+        self._looks = (0, {})
 
     def activate(self, lease_id: str, container_id: str) -> Lease:
         """The lab of a lease runs."""
@@ -114,6 +175,8 @@ class Usage:
         if not self._something_due():
             return []
         with self.database.write() as session:
+            for username in waiting.deal(session, self.rules, self.clock):
+                log.event(_log, "place offered", person=username)
             for lease_id in leases.drop_overdue_starts(session, self.rules, self.clock):
                 log.event(_log, "start timed out", lease=lease_id)
             due = []
@@ -125,6 +188,8 @@ class Usage:
 
     def _something_due(self) -> bool:
         with self.database.read() as session:
+            if session.scalar(select(Wait.id).where(Wait.open).limit(1)) is not None:
+                return True
             rows = session.scalars(select(LeaseRow).where(LeaseRow.state.in_(leases.OPEN))).all()
             return any(row.state == "reserved" or self._over(row) for row in rows)
 

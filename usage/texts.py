@@ -45,7 +45,8 @@ def refusal(no: No, zone: str) -> Refusal:
 
 def sentence(no: No, zone: str) -> str:
     """`no` as a sentence. A code without a sentence is a fault of ours and raises KeyError."""
-    values = {key: _readable(key, value, zone) for key, value in no.details.items()}
+    values = {"position": 1, "wait_seconds": _readable("wait_seconds", 0, zone)}
+    values |= {key: _readable(key, value, zone) for key, value in no.details.items()}
     return _sentences()[no.code] % values
 
 
@@ -105,8 +106,9 @@ def _start_sentences() -> dict[str, str]:
             "You can start without a GPU, or ask your instructor for more."
         ),
         "cohort_busy": _(
-            "%(cohort)s runs its %(limit)s GPU labs already. Try again when one has ended, "
-            "or start without a GPU."
+            "%(cohort)s runs its %(limit)s GPU labs already. You are number %(position)s in the "
+            "queue; it is your turn in %(wait_seconds)s at the latest. Your home page shows your "
+            "place and tells you then. You can start without a GPU meanwhile."
         ),
         "gpu_none": _("No GPU is connected to the platform right now. Start without a GPU."),
         "gpu_unfit": _(
@@ -114,8 +116,9 @@ def _start_sentences() -> dict[str, str]:
             "and tell your instructor."
         ),
         "gpu_full": _(
-            "All GPUs that this lab can use are busy. One is free in %(wait_seconds)s at the "
-            "latest. Try again later, or start without a GPU."
+            "All GPUs that this lab can use are busy. You are number %(position)s in the queue; "
+            "one is free for you in %(wait_seconds)s at the latest. Your home page shows your "
+            "place and tells you then. You can start without a GPU meanwhile."
         ),
         "not_enrolled": _("You are not a member of %(cohort)s. Ask your instructor."),
         "cohort_unknown": _("There is no cohort %(cohort)s. Choose one of those listed."),
@@ -175,6 +178,16 @@ def _form_sentences() -> dict[str, str]:
         "time_without_zone": _(
             "%(field)s = %(value)s: needs a zone, for example 2026-12-01T09:00:00+09:00."
         ),
+        "window_time": _(
+            "A reserved window must end after it begins, last 7 days at most, and not be over yet."
+        ),
+        "window_outside": _("A reserved window must lie between begin and end of %(cohort)s."),
+        "window_overlaps": _("%(cohort)s has a reserved window at that time already."),
+        "window_too_large": _(
+            "%(seats)s places cannot be reserved then: windows at the same time leave %(places)s "
+            "of the GPUs that are connected now."
+        ),
+        "window_unknown": _("This reserved window does not exist."),
         "cohort_order": _("The end of a cohort must come after its start."),
         "cohort_id": _(
             "%(value)s cannot be a cohort's id: 1 to 40 of a-z, 0-9 and hyphens, with a letter or "

@@ -232,7 +232,7 @@ MUTANTS = [
     Mutant(
         "taken slots are given away",
         placement._blocked,
-        "other.id == slot.id",
+        "slot.id in held.ids",
         "False",
         lambda _w: test_placement.test_why_there_is_no_place(),
     ),

@@ -105,6 +105,47 @@ def test_a_start_that_cannot_be(service: Running, form: dict, sentence: str) -> 
     assert service.hub.started == []
 
 
+def test_the_live_part_changes_without_the_page(service: Running) -> None:
+    page, part = service.page("/"), service.page("/live")
+    assert part.status_code == 200
+    assert 'hx-get="/services/usage/live"' in page.text
+    assert "<html" not in part.text
+    assert 'id="purse-kt" hx-swap-oob="innerMorph"' in part.text
+    assert 'id="purse-kt"' in page.text
+    options = {"course": "intro", "lab": "first", "gpu": "yes", "cohort": "kt"}
+    service.hub.servers["ann"] = Server("ready", options, "/user/ann/")
+    assert 'href="/user/ann/"' in service.page("/live").text
+
+
+def test_waiting_for_a_gpu_on_the_home(service: Running) -> None:
+    hub, cli = service.client("key-hub"), service.client("key-cli")
+    for who in ("bea", "cal"):
+        cli.enrol("kt", who)
+    held = [reserve(service, who, f"hold-{who}") for who in ("bea", "cal")]
+    try:
+        form = {"course": "intro", "lab": "first", "cohort": "kt"}
+        answer = service.send("/start", gpu="yes", **form)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/services/usage/")
+        assert service.hub.started == []
+        page = service.page("/")
+        assert "You are number 1 of 1 in the queue." in page.text
+        assert "대기 순번은 1명 중 1번입니다." in service.page("/live", "ko").text
+        with pytest.raises(Refused, match="You are number 1 in the queue"):
+            reserve(service, "ann", "again")
+        hub.release(held[0].id, 0, "stopped")
+        service.app.state.usage.tick()
+        assert "A GPU is held for you for another" in service.page("/live").text
+        assert "GPU 하나를" in service.page("/live", "ko").text
+        answer = service.send("/start", gpu="yes", **form)
+        assert answer.headers["location"] == "/hub/spawn-pending/ann"
+        assert len(service.hub.started) == 1
+        assert service.send("/queue/leave").status_code == 303
+        assert "queue" not in service.page("/live").text
+    finally:
+        for lease in held:
+            hub.release(lease.id, 0, "stopped")
+
+
 def test_a_second_lab_is_refused_and_the_first_can_be_opened_or_stopped(service: Running) -> None:
     options = {"course": "intro", "lab": "plain", "gpu": "no"}
     service.hub.servers["ann"] = Server("ready", options, "/user/ann/")
@@ -151,7 +192,7 @@ def test_a_session_seen_by_learner_lab_instructor_and_admin(service: Running) ->
     answered = service.send(f"/admin/cohorts/kt/requests/{request_id[1]}", grant="true")
     assert answered.status_code == 303
     assert service.client("key-cli").budget("kt").cap == 2 * HOUR + 30 * MINUTE
-    (charge,) = service.client("key-cli").charges("kt")
+    charge, *_earlier = service.client("key-cli").charges("kt")
     assert (charge.held_ms, charge.charged) == (90_500, 90_500 * 840)
 
 
