@@ -47,6 +47,21 @@ def seen(warning_id: str, service: Service, me: Me) -> Response:
     return Response(status_code=204)
 
 
+@dataclass
+class Activity:
+    """What a lab's own server says: whether anything computes there, and since when nothing did."""
+
+    busy: bool
+    idle_seconds: float = 0.0
+
+
+@router.post("/activity", status_code=204)
+def activity(body: Activity, service: Service, me: Me) -> Response:
+    """A lab says every minute whether it computes. Without these a lab is never taken for idle."""
+    service.note_activity(me.name, body.busy, body.idle_seconds)
+    return Response(status_code=204)
+
+
 @router.post("/requests", status_code=204)
 def ask(body: Ask, service: Service, zone: Zone, me: Me, lang: str = "") -> Response:
     """Ask the cohort's instructors for more."""
@@ -62,7 +77,7 @@ def lab_status(service: Usage, username: str) -> LabStatus:
         lease = views.open_lease(session, username)
         if lease is None:
             return _without_gpu(session, username, clock)
-        stop = heartbeat.forecast(session, lease, clock)
+        stop = heartbeat.forecast(session, lease, service.rules, clock)
         waiting = _waiting(session, lease)
         left = max(0, views.budget(session, lease.cohort_id).left)
         answer = LabStatus(

@@ -17,7 +17,7 @@ from core.units import ms_for
 MIN_START_MS = 5_000
 """Less than this and a lab would be stopped while it opens; it is refused instead."""
 
-Reason = Literal["lab_max", "cohort_end", "budget", "learner_cap"]
+Reason = Literal["lab_max", "cohort_end", "budget", "learner_cap", "daily_cap", "idle"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Funds:
 
     pool: int
     learner: int | None = None
+    by_day: bool = False
+    """`learner` is what is left of the cap for one day, which is less than of the whole."""
 
     @property
     def least(self) -> int:
@@ -44,6 +46,8 @@ class Running:
     weight: int
     to_end_ms: int
     """Until the cohort's end, from now."""
+    idle_left_ms: int | None = None
+    """Until it is stopped as idle, from now; None: it is not idle, or nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +93,21 @@ def forecast(lab: Running, funds: Funds, pool_weight: int, learner_weight: int) 
     if funds.learner is not None:
         learner = paid + ms_for(funds.learner, max(lab.weight, learner_weight))
         if learner < best.in_ms:
-            best = Stop(learner, "learner_cap")
+            best = Stop(learner, "daily_cap" if funds.by_day else "learner_cap")
+    if lab.idle_left_ms is not None and lab.idle_left_ms < best.in_ms:
+        best = Stop(max(0, lab.idle_left_ms), "idle")
     return best
+
+
+def idle_left(held_ms: int, idle_since_ms: int | None, idle_limit_ms: int) -> int | None:
+    """Until an idle lab is stopped; None while it counts as in use.
+
+    Half the limit is a pause to think: only the second half counts down and warns.
+    """
+    if idle_since_ms is None or idle_limit_ms == 0:
+        return None
+    left = idle_limit_ms - max(0, held_ms - idle_since_ms)
+    return left if left * 2 <= idle_limit_ms else None
 
 
 def warnings_due(left_ms: int, thresholds_ms: list[int], live: set[int]) -> list[int]:

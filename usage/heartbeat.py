@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
@@ -65,11 +65,12 @@ def _one(session: Session, seen: SeenContainer, rules: Rules, time: Clock) -> Le
     if not seen.running:
         # While it is still being started the spawner says how that ended (a failed start is free).
         if row.state == "active":
-            end(session, row, None, _why_gone(session, row, time), False, rules, time)
+            end(session, row, None, _why_gone(session, row, rules, time), False, rules, time)
         return LeaseOrder(row.id, row.grant_ms, stop=True, reason=row.end_reason)
     renew(session, row, rules, time)
     warn(session, row, rules, time)
-    return LeaseOrder(row.id, row.grant_ms)
+    # Only this reason: grants end by their own time on the host, an idle lab has time left.
+    return LeaseOrder(row.id, row.grant_ms, row.stop_reason == "idle", row.stop_reason)
 
 
 def renew(session: Session, row: LeaseRow, rules: Rules, time: Clock) -> None:
@@ -101,7 +102,7 @@ def _situation(
     return running, ledger.funds(session, row.cohort_id, row.username)
 
 
-def forecast(session: Session, row: LeaseRow, time: Clock) -> grants.Stop:
+def forecast(session: Session, row: LeaseRow, rules: Rules, time: Clock) -> grants.Stop:
     """When and why this lab will stop, as far as can be told now."""
 
     own = case((LeaseRow.username == row.username, LeaseRow.weight), else_=0)
@@ -111,12 +112,14 @@ def forecast(session: Session, row: LeaseRow, time: Clock) -> grants.Stop:
         )
     ).one()
     running, money = _situation(session, row, time, held_now(row, time))
+    idle_left = grants.idle_left(running.held_ms, row.idle_since_ms, rules.idle_ms)
+    running = replace(running, idle_left_ms=idle_left)
     return grants.forecast(running, money, int(weights[0] or 0), int(weights[1] or 0))
 
 
 def warn(session: Session, row: LeaseRow, rules: Rules, time: Clock) -> None:
     """Write the warning that is due now, and withdraw those that no longer hold."""
-    stop = forecast(session, row, time)
+    stop = forecast(session, row, rules, time)
     live = session.scalars(select(Notice).where(Notice.lease_id == row.id, Notice.live)).all()
     void = grants.warnings_void(stop.in_ms, {n.threshold_ms for n in live})
     for notice in live:
@@ -137,10 +140,10 @@ def warn(session: Session, row: LeaseRow, rules: Rules, time: Clock) -> None:
     session.flush()
 
 
-def _why_gone(session: Session, row: LeaseRow, time: Clock) -> str:
+def _why_gone(session: Session, row: LeaseRow, rules: Rules, time: Clock) -> str:
     """Why a container is gone: the meter's reason when its grant was over, else its own end."""
     if row.held_ms >= row.grant_ms - 1000:
-        return str(forecast(session, row, time).reason)
+        return str(forecast(session, row, rules, time).reason)
     return "lab_ended"
 
 
@@ -154,5 +157,5 @@ def _close_missing(session: Session, host: str, seen: set[str], rules: Rules, ti
             continue
         row.missing += 1
         if row.missing >= MISSES:
-            end(session, row, None, _why_gone(session, row, time), False, rules, time)
+            end(session, row, None, _why_gone(session, row, rules, time), False, rules, time)
     session.flush()

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from core import log
 from core.settings import Settings
 from core.wire import Enrolment, Lease, LeaseOrder, Observation, ReserveRequest, Slot
-from usage import cohorts, heartbeat, leases, ledger, queue, requests, views, waiting
+from usage import cohorts, grants, heartbeat, idle, leases, ledger, queue, requests, views, waiting
 from usage.client import Budget, Charge, CohortSpec
 from usage.database import Database
 from usage.leases import Clock, Rules
@@ -60,6 +60,8 @@ class Usage:
         self.rules = rules
         self.clock = clock or Clock()
         self.known_courses = known_courses
+        self._heard: dict[str, int] = {}
+        """When (boot clock) each lab last said whether it computes; lost with a restart."""
         self._looks: tuple[int, dict[int, queue.Outlook]] = (0, {})
 
     # -- GPUs and leases
@@ -168,7 +170,29 @@ class Usage:
     def observe(self, host: str, report: Observation) -> list[LeaseOrder]:
         """A heartbeat."""
         with self.database.write() as session:
+            self._forget_stale_idleness(session, host)
             return heartbeat.observe(session, host, report, self.rules, self.clock)
+
+    def note_activity(self, username: str, busy: bool, idle_seconds: float) -> None:
+        """What a lab says of itself; see `idle.since`."""
+        with self.database.write() as session:
+            row = views.open_lease(session, username)
+            if row is None or row.state != "active":
+                return
+            row.idle_since_ms = idle.since(
+                leases.held_now(row, self.clock), row.slots, busy, idle_seconds
+            )
+            self._heard[row.id] = self.clock.boot_ms()
+
+    def _forget_stale_idleness(self, session: Session, host: str) -> None:
+        """A lab that has said nothing for a while may be computing: it is not idle any more."""
+        now = self.clock.boot_ms()
+        query = select(LeaseRow).where(
+            LeaseRow.host == host, LeaseRow.state == "active", LeaseRow.idle_since_ms.is_not(None)
+        )
+        for row in session.scalars(query).all():
+            if now - self._heard.get(row.id, now - idle.STALE_MS) >= idle.STALE_MS:
+                row.idle_since_ms = None
 
     def tick(self) -> list[DueStop]:
         """Free starts that failed, and mark the labs whose grant is over; those to stop now."""
@@ -195,11 +219,13 @@ class Usage:
 
     def _over(self, row: LeaseRow) -> bool:
         held = leases.held_now(row, self.clock)
-        return row.state == "active" and held >= row.grant_ms - STOP_LEAD_MS
+        left = grants.idle_left(held, row.idle_since_ms, self.rules.idle_ms)
+        over = held >= row.grant_ms - STOP_LEAD_MS or (left is not None and left <= 0)
+        return row.state == "active" and over
 
     def _stop_reason(self, session: Session, row: LeaseRow) -> str:
         """With money and time left a grant ends only because no heartbeat came."""
-        stop = heartbeat.forecast(session, row, self.clock)
+        stop = heartbeat.forecast(session, row, self.rules, self.clock)
         slack = max(STOP_LEAD_MS, self.rules.window_ms // 10)
         return stop.reason if stop.in_ms <= slack else "lost_host"
 

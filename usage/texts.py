@@ -208,6 +208,8 @@ def reason(code: str) -> str:
         "cohort_end": _("end of the cohort"),
         "budget": _("the cohort's GPU time is used up"),
         "learner_cap": _("your share of the GPU time is used up"),
+        "daily_cap": _("your share of today's GPU time is used up"),
+        "idle": _("nothing has been computed for a while"),
         "lost_host": _("lost contact with the GPU machine"),
         "lab_ended": _("lab ended"),
         "stopped": _("stopped"),
@@ -235,6 +237,14 @@ def warning(code: str, left_seconds: int) -> str:
         "learner_cap": _(
             "This lab stops in %(time)s: your own share of GPU time is nearly used up. Save your "
             "work. You can ask your instructor for more, or go on without a GPU."
+        ),
+        "daily_cap": _(
+            "This lab stops in %(time)s: your share of today's GPU time is nearly used up. Save "
+            "your work. You can go on tomorrow, or without a GPU today."
+        ),
+        "idle": _(
+            "This lab stops in %(time)s: nothing has been computed in it for a while, and others "
+            "may need the GPU. Run a cell to keep it."
         ),
     }
     return text[code] % {"time": time}

@@ -19,7 +19,8 @@ def _jupyter_labextension_paths() -> list[dict[str, str]]:
 
 def _load_jupyter_server_extension(serverapp: Any) -> None:
     """Called by jupyter_server once, before it listens."""
-    from dli_lab import handlers, lazy_nbgrader
+    from dli_lab import activity, handlers, lazy_nbgrader
 
     handlers.register(serverapp)
+    activity.start(serverapp)
     lazy_nbgrader.register(serverapp)
