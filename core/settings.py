@@ -65,7 +65,7 @@ class Usage(_Section):
         [30, 10, 2], description="Minutes before a stop at which the learner is warned"
     )
     stop_grace_seconds: float = Field(
-        0.5, ge=0, le=60, description="From deadline to kill, when an orderly stop did not finish"
+        0.3, ge=0, le=60, description="From deadline to kill, when an orderly stop did not finish"
     )
     free_failure_minutes: int = Field(
         3, ge=0, le=60, description="A lab the platform ended within this time is free"

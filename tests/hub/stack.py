@@ -38,9 +38,9 @@ from usage.client import CohortSpec, UsageClient
 COHORT = "autumn"
 CODE = "AUTUMN-1234"
 COURSE = """\
-id = "tiny"
+id = "{id}"
 hours = 1
-image = "lab-cpu"
+image = "{image}"
 title = {{en = "Tiny course", ko = "작은 과정"}}
 summary = {{en = "For tests", ko = "시험용"}}
 {labs}
@@ -245,31 +245,36 @@ def _make_settings(folder: Path, overrides: dict[str, Any]) -> Settings:
         "gpus": {"simulated": "1x NVIDIA H100 80GB, MIG 7"},
         "site": {"language": "en"},
         "usage": {"heartbeat_seconds": 1},
+        "labs": {"images": IMAGES},
     }
     for name, value in overrides.items():
         values[name] = values.get(name, {}) | value if isinstance(value, dict) else value
     return Settings(**values)
 
 
-def write_course(settings: Settings) -> None:
-    """The course "tiny" with one lab for each GPU need, and empty material for it."""
-    course = settings.courses_dir / "tiny"
+IMAGES = {"lab-cpu": "dli/lab-cpu:latest", "lab-gone": "dli/not-there:1"}
+
+
+def write_course(settings: Settings, name: str = "tiny", image: str = "lab-cpu") -> None:
+    """A course with one lab for each GPU need, and empty material for it."""
+    course = settings.courses_dir / name
     course.mkdir(parents=True)
     needs = ("none", "optional", "required")
     labs = "".join(LAB.format(need) for need in needs)
-    (course / "course.toml").write_text(COURSE.format(labs=labs))
+    (course / "course.toml").write_text(COURSE.format(id=name, image=image, labs=labs))
     for need in needs:
         (course / "labs" / need).mkdir(parents=True)
         notebook = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
         (course / "labs" / need / "one.ipynb").write_text(json.dumps(notebook))
     for language in ("en", "ko"):
-        (settings.state_dir / "materials" / "tiny" / language).mkdir(parents=True)
+        (settings.state_dir / "materials" / name / language).mkdir(parents=True)
 
 
 def _prepare(settings: Settings, client: docker.DockerClient) -> Stack:
     (settings.state_dir / "run").mkdir(parents=True)
     secrets.ensure(settings.state_dir)
     write_course(settings)
+    write_course(settings, "gone", "lab-gone")
     (settings.state_dir / "node").symlink_to(_shared_node(settings))
     gateway = ensure_network(client, settings)
     url = f"http://{gateway}:{settings.ports.hub}/hub/api"
@@ -289,7 +294,7 @@ def _begin(stack: Stack) -> None:
             name="Autumn",
             starts=(moment - timedelta(days=1)).isoformat(),
             ends=(moment + timedelta(days=1)).isoformat(),
-            courses=["tiny"],
+            courses=["tiny", "gone"],
         )
     )
     stack.usage.grant(COHORT, gpu_hours("10"), "test", "start", "grant-1")
