@@ -54,6 +54,7 @@ def examine() -> list[Check]:
         _python,
         _engine,
         _iptables,
+        _lab_network,
         _node,
         _gpus,
         _toolkit,
@@ -125,6 +126,25 @@ def _iptables(_settings: Settings) -> Iterator[Check]:
     path = which("iptables")
     remedy = "" if path else "sudo apt-get install iptables"
     yield Check("iptables", "ok" if path else "missing", path or "–", remedy)
+
+
+def _lab_network(settings: Settings) -> Iterator[Check]:
+    """May labs reach services of this machine that they have no business with?"""
+    from labs import network
+
+    client = engine.connect()
+    try:
+        guarded = network.guarded(client, settings)
+    finally:
+        client.close()
+    name = _("Labs' network")
+    if guarded is None:
+        yield Check(name, "warning", _("not made yet"), "./dli up")
+    elif guarded:
+        yield Check(name, "ok", _("labs reach only the proxy and the Hub on this machine"))
+    else:
+        found = _("labs reach every service of this machine that listens on all addresses")
+        yield Check(name, "warning", found, _("./dli up as root sets the firewall's rules"))
 
 
 def _node(settings: Settings) -> Iterator[Check]:

@@ -109,10 +109,20 @@ def _purge_docker(
     for network in client.networks.list(filters=_ours(settings)):
         report(str(network.name))
         _gone(network.remove)
+    _open_firewall(settings, report)
     if images:
         for image in client.images.list(filters={"label": BUILT_LABEL}):
             report(", ".join(image.tags) or image.short_id)
             _gone(lambda i=image: client.images.remove(i.id, force=True))
+
+
+def _open_firewall(settings: Settings, report: Report) -> None:
+    from labs import firewall
+
+    try:
+        firewall.remove(settings)
+    except firewall.FirewallError as error:
+        report(str(error))
 
 
 def _remove_state(settings: Settings) -> None:

@@ -34,7 +34,7 @@ from core.clock import boot_id, boot_ms
 from core.log import event
 from core.settings import Settings
 from core.wire import LeaseOrder, Observation, Slot
-from labs import inventory
+from labs import inventory, network
 from labs.exits import Exits
 from labs.held import started_ms
 from labs.simulated import SimulationError
@@ -47,6 +47,7 @@ TICK_S = 0.2
 LOOK_S = 1.0
 INVENTORY_S = 60.0
 NICENESS = -10
+GUARD_S = 60.0
 _SIGNALS = {Deed.ASK: signal.SIGTERM, Deed.KILL: signal.SIGKILL}
 _USAGE_ERRORS = (UsageUnavailable, Refused)
 _DOCKER_ERRORS = (DockerException, requests.RequestException, OSError)
@@ -81,7 +82,7 @@ class Agent:
 
     def run(self) -> None:
         """Watch until `stop`."""
-        with ThreadPoolExecutor(3, "agent") as pool:
+        with ThreadPoolExecutor(4, "agent") as pool:
             turns = [
                 _Turn(pool, LOOK_S, self.look),
                 _Turn(
@@ -91,6 +92,7 @@ class Agent:
                     lambda: self._ended,
                 ),
                 _Turn(pool, INVENTORY_S, self.tell_inventory, self._needs_inventory),
+                _Turn(pool, GUARD_S, self.guard),
             ]
             while not self._stopped.is_set():
                 self._note_ends(self._exits.wait(self.enforce()))
@@ -127,6 +129,19 @@ class Agent:
             note.write_text(self.settings.gpus.simulated, encoding="utf-8")
         else:
             note.unlink(missing_ok=True)
+
+    # -- the labs' network -------------------------------------------------------------------------
+
+    def guard(self) -> None:
+        """Set the firewall's rules again if a reboot or another program took them away."""
+        try:
+            client = docker.from_env(timeout=20)
+            try:
+                network.guard(client, self.settings)
+            finally:
+                client.close()
+        except _DOCKER_ERRORS as error:
+            event(_log, "docker does not answer", host=self.host, error=str(error))
 
     # -- looking at Docker -------------------------------------------------------------------------
 

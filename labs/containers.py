@@ -23,6 +23,9 @@ from core.wire import Lease
 HOME = "/home/learner"
 USER = "1000:1000"
 PORT = 8888
+NO_DNS = "127.0.0.1"
+"""Name server of a lab: nobody there. Docker would ask the host's for it, even on an internal
+network, and so carry a learner's data out in names (CVE-2024-29018)."""
 KILL_AFTER_S = 30
 """From PID 1's polite signal to its kill."""
 
@@ -164,6 +167,7 @@ def _host_config(
         "pids_limit": settings.labs.pids,
         "oom_score_adj": 500,  # when the machine runs out of memory, labs go before the platform
         "network_mode": settings.network,
+        "dns": [NO_DNS],
         "mounts": [
             Mount(HOME, volume, type="volume"),
             Mount("/srv/course", str(material), type="bind", read_only=True),

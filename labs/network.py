@@ -2,21 +2,25 @@
 
 `internal`: a lab has no route out of its network. Inter-container traffic is off: no lab reaches
 another, while this machine reaches every lab. The gateway is this machine's own address on the
-network; the Hub listens there so that labs can reach it.
+network; the Hub listens there so that labs can reach it, and labs.firewall closes its other ports.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
 import docker
 from docker.errors import APIError, DockerException, NotFound
 
+from core.log import event
 from core.settings import Settings
+from labs import firewall
 
+_log = logging.getLogger("labs.network")
 _OPTIONS = {"com.docker.network.bridge.enable_icc": "false"}
 
 
@@ -28,7 +32,8 @@ def ensure_network(client: docker.DockerClient, settings: Settings) -> str:
     """Create the labs' network if it is missing; give its gateway address.
 
     The address is also written to ``<state_dir>/run/network.json`` for `gateway`. Raises
-    NetworkError for a network of that name which is not ours or not closed.
+    NetworkError for a network of that name which is not ours or not closed. Without the right to
+    set firewall rules the network is made all the same; `./dli doctor` says what is open then.
     """
     found = _find(client, settings.network)
     if found is None:
@@ -39,13 +44,37 @@ def ensure_network(client: docker.DockerClient, settings: Settings) -> str:
     _check(found, settings)
     address = _gateway_of(found)
     _remember(settings, address)
+    guard(client, settings)
     return address
 
 
+def guard(client: docker.DockerClient, settings: Settings) -> None:
+    """Put the firewall's rules in force where they are not; a failure is logged, not raised."""
+    found = _find(client, settings.network)
+    if found is None:
+        return
+    try:
+        if firewall.ensure(found, _gateway_of(found), settings):
+            event(_log, "firewall set", network=settings.network)
+    except firewall.FirewallError as error:
+        event(_log, "firewall not set", network=settings.network, error=str(error))
+
+
+def guarded(client: docker.DockerClient, settings: Settings) -> bool | None:
+    """Are labs kept from this machine's other services? None: there is no network yet.
+
+    Raises FirewallError when that cannot be read.
+    """
+    found = _find(client, settings.network)
+    return None if found is None else firewall.holds(found, _gateway_of(found), settings)
+
+
 def remove_network(client: docker.DockerClient, settings: Settings) -> None:
-    """Remove the labs' network and the note of its address; missing ones are no error."""
+    """Remove the labs' network, its rules and the note of its address; missing is no error."""
     with contextlib.suppress(NotFound):
         client.api.remove_network(settings.network)
+    with contextlib.suppress(firewall.FirewallError):
+        firewall.remove(settings)
     _note(settings).unlink(missing_ok=True)
 
 

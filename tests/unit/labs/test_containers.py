@@ -24,6 +24,7 @@ HOST: dict[str, Any] = {
     "oom_score_adj": 500,
     "pids_limit": 300,
     "network_mode": "t-labs",
+    "dns": ["127.0.0.1"],
     "mounts": [
         Mount("/home/learner", "t-home-kim", type="volume"),
         Mount("/srv/course", "/state/materials/intro/ko", type="bind", read_only=True),
