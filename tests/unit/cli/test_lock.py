@@ -2,8 +2,10 @@
 
 import re
 import tomllib
+from importlib import metadata
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from cli import lock
 from cli.errors import CliError
@@ -31,3 +33,14 @@ def test_the_lock_holds_every_direct_dependency():
     direct = project["dependencies"] + project["optional-dependencies"]["test"]
     names = {re.match(r"[\w.-]+", need)[0].lower().replace("_", "-") for need in direct}
     assert not names - pinned, "run: ./dli lock"
+
+
+def test_every_pin_installs_on_debian_12s_python() -> None:
+    refused = {}
+    for line in lock.LOCK.read_text().splitlines():
+        if "==" in line and not line.startswith("#"):
+            name = line.split("==")[0]
+            needs = metadata.metadata(name).get("Requires-Python") or ""
+            if "3.11.2" not in SpecifierSet(needs):
+                refused[line] = needs
+    assert not refused, f"Debian 12 has Python 3.11.2, these want another: {refused}"
