@@ -126,9 +126,8 @@ def _static(course: Course, steps: Steps) -> bool:
 def _rehearse(course: Course, settings: Settings, steps: Steps) -> bool:
     from grader import rehearsal
     from grader.protocol import SandboxError
-    from grader.runner import ContainerSandbox
+    from grader.zygote.sandbox import ZygoteSandbox
 
-    sandbox = ContainerSandbox(settings)
     table = Table(_("Notebook"), _("Run"), _("Points"), _("Seconds"))
     wrong: list[str] = []
 
@@ -136,7 +135,8 @@ def _rehearse(course: Course, settings: Settings, steps: Steps) -> bool:
         table.add_row(run.file.stem, kind, points, f"{run.seconds:.1f}")
         wrong.extend(f"{run.file.stem}, {kind}: {sentence}" for sentence in bad)
 
-    with steps.step(_("Run every notebook in the sandbox")) as step:
+    step_name = _("Run every notebook in the sandbox")
+    with steps.step(step_name) as step, ZygoteSandbox(settings) as sandbox:
         try:
             for lab in course.labs:
                 for file in [] if lab.assignment else course.notebooks("labs", lab.id):

@@ -37,7 +37,6 @@ LAB_CODE = (
     "grader/__init__.py",
     "grader/exchange",
 )
-SANDBOX_CODE = ("core", "grader/__init__.py", "grader/sandbox")
 
 
 class ImageError(RuntimeError):
@@ -77,9 +76,7 @@ LAB_CPU = Image(
     code=LAB_CODE,
     extension=True,
 )
-SANDBOX = Image(
-    tag="dli/sandbox:latest", folder="images/sandbox", parent=PYTHON_CPU.tag, code=SANDBOX_CODE
-)
+SANDBOX = Image(tag="dli/sandbox:latest", folder="images/sandbox", parent=PYTHON_CPU.tag)
 PYTHON_GPU = Image(
     tag="dli/python-gpu:latest",
     folder="images/python",

@@ -77,6 +77,13 @@ class Lab(_Part):
     assignment: Id | None = None
 
 
+class Late(_Part):
+    """What late work loses: `percent_per_day` of its score for each day begun after the grace."""
+
+    percent_per_day: float = Field(0, ge=0, le=100)
+    grace_minutes: int = Field(0, ge=0)
+
+
 class Assignment(_Part):
     """One graded assignment. Times carry their zone."""
 
@@ -84,16 +91,22 @@ class Assignment(_Part):
     title: Text
     release: datetime | None = None
     due: datetime | None = None
+    close: datetime | None = Field(None, description="Nothing is taken after it")
+    late: Late = Late()
+    attempts: int | None = Field(None, ge=1, description="Most submissions per learner")
+    autograde: bool = Field(True, description="Run visible tests as soon as work is submitted")
     packages: list[str] = Field(default=[], description="Imported once before learners' code runs")
 
     @model_validator(mode="after")
     def _order(self) -> Assignment:
-        for key in ("release", "due"):
+        for key in ("release", "due", "close"):
             value = getattr(self, key)
             if value is not None and value.tzinfo is None:
                 raise ValueError(f"{key} needs a zone, for example 2026-12-01T09:00:00+09:00")
         if self.release and self.due and self.due <= self.release:
             raise ValueError("due must come after release")
+        if self.close and self.due and self.close < self.due:
+            raise ValueError("close must not come before due")
         return self
 
 

@@ -14,7 +14,7 @@ from starlette.responses import FileResponse, Response
 from core.clock import now
 from core.course import Course
 from core.log import event
-from grader import actions, intake, receipts, submissions
+from grader import accepting, actions, dates, intake, receipts, submissions
 from grader.blobs import TooLarge
 from grader.desk import AtDesk, Desk
 from grader.models import Feedback, Job, Release, Submission
@@ -75,18 +75,26 @@ async def submit(
     try:
         contents = await to_thread.run_sync(intake.check, arrived[0], most, limits.max_files)
         submission = await to_thread.run_sync(
-            submissions.accept,
+            accepting.accept,
             desk.database,
             desk.blobs,
             arrived,
             (person.name, course, assignment),
             idempotency_key,
-            desk.assignment(course, assignment)[1].due,
+            await to_thread.run_sync(_rules, desk, person.name, course, assignment),
             contents,
         )
+    except accepting.Closed:
+        raise HTTPException(
+            409, _("This assignment is closed. Ask your instructor for more time.")
+        ) from None
+    except accepting.NoMoreAttempts:
+        raise HTTPException(
+            409, _("You have used all attempts of this assignment. Ask your instructor.")
+        ) from None
     except intake.Unacceptable as error:
         raise HTTPException(422, str(error)) from None
-    except submissions.KeyReused:
+    except accepting.KeyReused:
         raise HTTPException(409, "this Idempotency-Key was used for something else") from None
     finally:
         arrived[0].unlink(missing_ok=True)
@@ -164,6 +172,13 @@ def collect(desk: AtDesk, person: Lab, course: str, assignment: str) -> list[dic
         }
         for a in attempts
     ]
+
+
+def _rules(desk: Desk, username: str, course: str, assignment: str) -> accepting.Rules:
+    item = desk.assignment(course, assignment)[1]
+    with desk.database.read() as session:
+        when = dates.of(session, course, item, username)
+    return accepting.Rules(when.due, when.close, item.attempts, item.autograde)
 
 
 def _released(desk: Desk, person: Person, course: str, assignment: str) -> Release:

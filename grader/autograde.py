@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ import nbformat
 from nbgrader import utils
 from nbgrader.api import MissingEntry
 from nbgrader.preprocessors import (
-    AssignLatePenalties,
     CheckCellMetadata,
     ClearOutput,
     DeduplicateIds,
@@ -27,14 +27,16 @@ from nbgrader.preprocessors import (
     SaveAutoGrades,
 )
 
-from grader import intake, outcomes
+from core.course import Late
+from grader import dates, intake, marks, outcomes
 from grader.gradebook import CourseBook, naive_utc
+from grader.marks import Given
 from grader.protocol import Cell, Outcome
 from grader.repair import repair
 from grader.submissions import STAMP
 
 _SANITISE = (ClearOutput, DeduplicateIds, OverwriteKernelspec, OverwriteCells, CheckCellMetadata)
-_SCORE = (IgnorePattern, LimitOutput, SaveAutoGrades, AssignLatePenalties, CheckCellMetadata)
+_SCORE = (IgnorePattern, LimitOutput, SaveAutoGrades, CheckCellMetadata)
 
 
 class Ungradable(Exception):
@@ -76,6 +78,12 @@ class Entry:
     student: str
     assignment: str
     received_at: datetime
+    counts: bool = True
+    """False for an attempt that a newer one replaced: graded, but no trace in the gradebook."""
+    seconds_late: float = 0.0
+    late: Late = field(default_factory=Late)
+    marks: tuple[Given, ...] = ()
+    """What people gave by hand."""
 
 
 def prepare(book: CourseBook, entry: Entry, files: dict[str, bytes]) -> list[Prepared]:
@@ -83,7 +91,8 @@ def prepare(book: CourseBook, entry: Entry, files: dict[str, bytes]) -> list[Pre
 
     A notebook that is missing counts zero. Raises Ungradable.
     """
-    _keep_submitted(book, entry, files)
+    if entry.counts:
+        _keep_submitted(book, entry, files)
     prepared = []
     with book.open() as gradebook:
         try:
@@ -119,9 +128,10 @@ def finish(
         details |= {(part.name, cell): detail for cell, detail in told.details.items()}
         flags += [{**flag, "notebook": part.name} for flag in part.flags + told.flags]
         notebook = _steps(book, entry, part.name, part.notebook, _SCORE)
-        _write(book.path("autograded", entry.student, entry.assignment), part.name, notebook)
+        if entry.counts:
+            _write(book.path("autograded", entry.student, entry.assignment), part.name, notebook)
         pages[part.name] = _as_learner_sees(notebook, part.visible)
-    graded = _read_scores(book, entry, details)
+    graded = settle(book, entry, details)
     graded.flags = flags
     graded.notebooks = pages
     return graded
@@ -137,11 +147,23 @@ def instructor_files(book: CourseBook, assignment: str) -> dict[str, bytes]:
     }
 
 
+def release_notebook(book: CourseBook, assignment: str, name: str) -> Any:
+    """A notebook as learners receive it; not to be changed. Raises Ungradable."""
+    path = book.path("release", ".", assignment) / f"{name}.ipynb"
+    try:
+        return _read_release(path, path.stat().st_mtime_ns)
+    except FileNotFoundError:
+        raise Ungradable(f"{name}.ipynb is in the gradebook but not in the release") from None
+
+
+@lru_cache(maxsize=32)
+def _read_release(path: Path, _changed: int) -> Any:
+    return nbformat.read(path, as_version=4)
+
+
 def _sanitise(book: CourseBook, entry: Entry, name: str, data: bytes) -> Prepared:
     notebook = intake.parse_notebook(f"{name}.ipynb", data)
-    released = nbformat.read(
-        book.path("release", ".", entry.assignment) / f"{name}.ipynb", as_version=4
-    )
+    released = release_notebook(book, entry.assignment, name)
     flags = repair(notebook, released)
     try:
         notebook = _steps(book, entry, name, notebook, _SANITISE)
@@ -203,15 +225,22 @@ def _as_learner_sees(notebook: Any, visible: dict[int, str]) -> bytes:
     return str(nbformat.writes(shown)).encode()
 
 
-def _read_scores(
+def settle(
     book: CourseBook, entry: Entry, details: dict[tuple[str, str], dict[str, Any]]
 ) -> Graded:
+    """Enter what was given by hand and what lateness costs; read the scores. Hold `book.lock`.
+
+    `details` are told of cells by notebook and name. Raises nbgrader's MissingEntry.
+    """
     with book.open() as gradebook:
         submission = gradebook.find_submission(entry.assignment, entry.student)
+        marks.apply(gradebook, submission, entry.marks)
         cells = []
         penalty = 0.0
         for notebook in submission.notebooks:
-            penalty += notebook.late_submission_penalty or 0.0
+            lost = dates.penalty(entry.late, notebook.score, entry.seconds_late)
+            notebook.late_submission_penalty = lost or None
+            penalty += lost
             for grade in notebook.grades:
                 manual = bool(grade.needs_manual_grade)
                 untested = {"outcome": "manual" if manual else "no-answer"}
@@ -226,6 +255,7 @@ def _read_scores(
                         **detail,
                     }
                 )
+        gradebook.db.commit()
         return Graded(
             score=max(submission.score - penalty, 0.0),
             max_score=submission.max_score,

@@ -112,11 +112,40 @@ def claim(database: Database, worker: str) -> Job | None:
         if job.state == "running" and job.tries >= MOST_TRIES:
             park(job, at, "the worker died three times while doing this")
             return None
-        job.state = "running"
-        job.tries += 1
-        job.claimed_by = worker
-        job.claimed_until = at + timedelta(seconds=CLAIM_SECONDS)
+        _take(job, worker, at)
     return job
+
+
+def claim_alike(
+    database: Database, worker: str, course: str, assignment: str, busy: set[str]
+) -> Job | None:
+    """One more grading job of the same assignment, of none of the `busy` learners.
+
+    None when there is none, or when other work of the course should come first.
+    """
+    at = now()
+    due = (Job.state == "queued") & (Job.not_before <= at)
+    with database.write() as session:
+        if session.scalar(select(Job.id).where(due, Job.kind != "grade").limit(1)):
+            return None
+        job = session.scalar(
+            select(Job)
+            .join(Submission, Submission.id == Job.submission_id)
+            .where(due, Job.course == course, Job.assignment == assignment)
+            .where(Submission.username.not_in(busy))
+            .order_by(Job.created_at, Job.id)
+            .limit(1)
+        )
+        if job is not None:
+            _take(job, worker, at)
+    return job
+
+
+def _take(job: Job, worker: str, at: datetime) -> None:
+    job.state = "running"
+    job.tries += 1
+    job.claimed_by = worker
+    job.claimed_until = at + timedelta(seconds=CLAIM_SECONDS)
 
 
 def renew(database: Database, job: str, worker: str) -> bool:

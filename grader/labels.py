@@ -45,6 +45,7 @@ def flag(item: dict[str, str]) -> str:
         "copied-cell": _("A graded cell was there twice; the last one counts."),
         "deleted-cell": _("A graded cell was deleted; it was put back as released."),
         "changed-library": _("Library functions were replaced before a test: no points for it."),
+        "noticed": _("Something unusual was seen before a test. It proves nothing; please look."),
         "tests-disarmed": _("A check that must fail passed: no points for this cell."),
         "forged-result": _("A result came that the tests did not give: no points for this cell."),
         "stopped-end": _("The notebook ended its own process before the last cell."),

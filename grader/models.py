@@ -102,6 +102,54 @@ class Submission(Base):
     late: Mapped[bool]
 
 
+class Dates(Base):
+    """Dates of one assignment that replace those of course.toml: one person's, or everybody's."""
+
+    __tablename__ = "dates"
+    __table_args__ = (UniqueConstraint("course", "assignment", "username"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    course: Mapped[str]
+    assignment: Mapped[str]
+    username: Mapped[str]
+    """Empty: everybody."""
+    due: Mapped[datetime | None]
+    close: Mapped[datetime | None]
+    set_by: Mapped[str]
+    set_at: Mapped[datetime]
+
+
+class Mark(Base):
+    """What a person gave one cell of one submission; the newest row counts, older ones stay."""
+
+    __tablename__ = "marks"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    submission_id: Mapped[str] = mapped_column(ForeignKey("submissions.id"), index=True)
+    notebook: Mapped[str]
+    cell: Mapped[str]
+    points: Mapped[float | None]
+    """None: what the tests gave."""
+    comment: Mapped[str] = mapped_column(Text)
+    given_by: Mapped[str]
+    given_at: Mapped[datetime]
+
+
+class Certificate(Base):
+    """That somebody met a course's pass rule. Its id cannot be guessed and proves it to anyone."""
+
+    __tablename__ = "certificates"
+    __table_args__ = (UniqueConstraint("course", "username"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    course: Mapped[str]
+    username: Mapped[str]
+    percent: Mapped[float]
+    issued_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+    revoked_by: Mapped[str]
+
+
 class Job(Base):
     """Work for a worker: claimed for a while, tried again, parked with a reason."""
 
@@ -122,7 +170,7 @@ class Job(Base):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[str]
-    """publish, grade or feedback."""
+    """publish, grade, rescore or feedback."""
     course: Mapped[str]
     assignment: Mapped[str]
     submission_id: Mapped[str]

@@ -81,7 +81,7 @@ def _test(cell: Any, test: Test, told: Told, language: str) -> None:
         told.flags.append({"flag": "tests-disarmed", "cell": name})
     if test.outcome == "forged":
         told.flags.append({"flag": "forged-result", "cell": name})
-    told.details[name] = {"outcome": outcome, "why": test.error}
+    told.details[name] = {"outcome": outcome, "why": test.error, "seen": test.seen}
     quiet = [o for o in cell.outputs if not _counts_as_failure(o) and not _is_result(o)]
     if outcome == "pass":
         cell.outputs = quiet + extra

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 MIME_TYPES = {
     "text/plain",
@@ -84,14 +84,6 @@ class RanCell(_Message):
     outputs: list[Output] = Field(max_length=20_000)
 
 
-class Ran(_Message):
-    """How the cells went. `reason` is empty when all of them ran."""
-
-    op: Literal["cells"]
-    cells: list[RanCell] = Field(max_length=10_000)
-    reason: Literal["", "end", "time", "too much", "nonsense"]
-
-
 class Test(_Message):
     """How one test cell ended."""
 
@@ -104,13 +96,10 @@ class Test(_Message):
     stderr: bool = False
     canary: bool = True
     changed: list[Annotated[str, Field(max_length=300)]] = Field(default=[], max_length=50)
+    seen: str = ""
+    """How the part that the learner has ended: pass, fail, time; empty when it did not."""
     noticed: list[Annotated[str, Field(max_length=300)]] = Field(default=[], max_length=50)
     """Worth an instructor's look, proof of nothing."""
-
-
-class Tested(_Message):
-    op: Literal["tests"]
-    tests: list[Test] = Field(max_length=10_000)
 
 
 class Outcome(BaseModel):
@@ -119,39 +108,3 @@ class Outcome(BaseModel):
     cells: dict[int, RanCell]
     tests: dict[int, Test]
     reason: str = ""
-
-
-def ran(message: dict[str, Any]) -> Ran:
-    """The container's first answer, checked. Raises SandboxError."""
-    try:
-        return Ran.model_validate(_bounded(message))
-    except ValidationError as error:
-        raise SandboxError(_short(error)) from None
-
-
-def tested(message: dict[str, Any]) -> Tested:
-    """The container's second answer, checked. Raises SandboxError."""
-    try:
-        return Tested.model_validate(message)
-    except ValidationError as error:
-        raise SandboxError(_short(error)) from None
-
-
-def _bounded(message: dict[str, Any]) -> dict[str, Any]:
-    """Cells that do not have the right shape are dropped one by one: the others still count."""
-    cells = message.get("cells")
-    if not isinstance(cells, list):
-        return message
-    good = []
-    for cell in cells:
-        try:
-            RanCell.model_validate(cell)
-        except ValidationError:
-            continue
-        good.append(cell)
-    return {**message, "cells": good}
-
-
-def _short(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    return f"answer of a wrong shape: {'.'.join(map(str, first['loc']))}: {first['msg']}"

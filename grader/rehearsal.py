@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nbformat
+
 from core.course import Assignment, Course
 from grader import material, translate
 from grader.protocol import Cell, Outcome
 from grader.runner import Sandbox, Task
+from grader.zygote.sandbox import modules
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ def lab(course: Course, file: Path, sandbox: Sandbox) -> Run:
     """Run an ungraded notebook with its solutions. Raises SandboxError, CourseError."""
     notebook = material.read_notebook(file)
     cells = [Cell(index=i, source=cell["source"]) for i, cell in _code(notebook)]
-    packages = sorted({p for a in course.assignments for p in a.packages})
+    packages = sorted({p for a in course.assignments for p in a.packages} | {*_imports(notebook)})
     outcome, seconds = _timed(sandbox, Task(cells, _files(file.parent), packages))
     return Run(file, seconds, 0, 0, _raised(notebook, outcome))
 
@@ -68,7 +71,8 @@ def _graded(
     file: Path,
     sandbox: Sandbox,
 ) -> Run:
-    visible = released(source)["cells"]
+    shown = released(source)
+    visible = shown["cells"]
     cells = []
     for i, cell in _code(work):
         is_test = _is_test(cell)
@@ -79,7 +83,8 @@ def _graded(
                 test=source["cells"][i]["source"] if is_test else None,
             )
         )
-    outcome, seconds = _timed(sandbox, Task(cells, _files(file.parent), item.packages))
+    packages = sorted({*item.packages, *_imports(shown)})
+    outcome, seconds = _timed(sandbox, Task(cells, _files(file.parent), packages))
     points, possible, errors = (
         0.0,
         0.0,
@@ -95,6 +100,10 @@ def _graded(
             name = cell["metadata"]["nbgrader"]["grade_id"]
             errors.append(f"{name}: {earned:g} of {most:g} points: {reason}")
     return Run(file, seconds, points, possible, errors)
+
+
+def _imports(notebook: translate.Notebook) -> list[str]:
+    return modules(nbformat.from_dict(notebook))
 
 
 def _earned(outcome: Outcome, index: int, most: float) -> tuple[float, str]:

@@ -1,21 +1,16 @@
-"""Accepting submissions and finding them again."""
+"""Finding submissions and what belongs to them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 from datetime import datetime
-from pathlib import Path
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from core.clock import now
 from core.course import Assignment
-from core.ids import new_id, slug
-from grader import intake
-from grader.blobs import Blobs
-from grader.database import Database
+from core.ids import slug
 from grader.models import Feedback, Release, Score, Submission
 
 STAMP = "%Y-%m-%d %H:%M:%S.%f UTC"
@@ -23,60 +18,6 @@ STAMP = "%Y-%m-%d %H:%M:%S.%f UTC"
 
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
-
-
-class KeyReused(Exception):
-    """An idempotency key came again with something else."""
-
-
-def accept(
-    database: Database,
-    blobs: Blobs,
-    arrived: tuple[Path, str, int],
-    who: tuple[str, str, str],
-    key: str,
-    due: datetime | None,
-    contents: intake.Contents,
-) -> Submission:
-    """Make a checked upload a submission: bytes first, then the row.
-
-    `arrived` is path, SHA-256 and size; `who` is username, course, assignment. The same `key` of
-    the same person gives the first submission again. Raises KeyReused.
-    """
-    path, sha256, size = arrived
-    username, course, assignment = who
-    received = now()
-    blobs.keep(path, sha256)
-    with database.write() as session:
-        known = session.scalar(
-            select(Submission).where(Submission.username == username, Submission.key == key)
-        )
-        if known is not None:
-            if (known.course, known.assignment, known.sha256) != (course, assignment, sha256):
-                raise KeyReused
-            return known
-        last = session.scalar(
-            select(func.max(Submission.attempt)).where(
-                Submission.username == username,
-                Submission.course == course,
-                Submission.assignment == assignment,
-            )
-        )
-        submission = Submission(
-            id=new_id("sub"),
-            course=course,
-            assignment=assignment,
-            username=username,
-            attempt=(last or 0) + 1,
-            key=key,
-            sha256=sha256,
-            size=size,
-            notebooks=contents.notebooks,
-            received_at=received,
-            late=due is not None and received > due,
-        )
-        session.add(submission)
-    return submission
 
 
 def newest_release(session: Session, course: str, assignment: str) -> Release | None:
@@ -144,6 +85,20 @@ def feedback_of(session: Session, submissions: Iterable[str]) -> dict[str, dict[
         for row in rows:
             found.setdefault(row.submission_id, {})[row.notebook] = row.sha256
     return found
+
+
+def is_newest(session: Session, submission: Submission) -> bool:
+    """True for the person's last attempt: the one whose grades count."""
+    return not session.scalar(
+        select(Submission.id)
+        .where(
+            Submission.course == submission.course,
+            Submission.assignment == submission.assignment,
+            Submission.username == submission.username,
+            Submission.attempt > submission.attempt,
+        )
+        .limit(1)
+    )
 
 
 def is_open(assignment: Assignment, at: datetime) -> bool:

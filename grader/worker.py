@@ -1,6 +1,6 @@
 """The grading worker: ``python -m grader.worker``. Claims jobs one at a time until it is stopped.
 
-It writes gradebooks and scores, and reaches Docker through `grader.runner` alone. It asks the Hub
+It writes gradebooks and scores, and reaches Docker through `grader.zygote` alone. It asks the Hub
 for nothing and opens no port.
 """
 
@@ -19,18 +19,19 @@ from sqlalchemy.exc import OperationalError, SAWarning
 
 from core import course as courses
 from core import log, settings
-from core.clock import now
 from core.course import Assignment, Course, CourseError
 from core.log import event
 from core.settings import Settings
-from grader import autograde, feedback, intake, jobs, publish
+from grader import autograde, feedback, jobs, publish
 from grader.blobs import Blobs
+from grader.classwork import PARALLEL, ClassWork, entry_of, rescore
 from grader.database import Database
 from grader.gradebook import CourseBook
-from grader.models import Job, Score, Submission
+from grader.models import Job, Submission
 from grader.protocol import SandboxError
-from grader.runner import ContainerSandbox, Sandbox, Task
-from grader.submissions import latest, scores_of, student_id
+from grader.runner import Sandbox
+from grader.submissions import latest, scores_of
+from grader.zygote.sandbox import ZygoteSandbox
 
 _LOG = logging.getLogger("grader.worker")
 _IDLE_SECONDS = 0.5
@@ -50,9 +51,11 @@ class Worker:
         self.sandbox = sandbox
         self.blobs = Blobs(settings.state_dir / "blobs")
         self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self._claims: set[str] = set()
         self._kinds: dict[str, Callable[[Job], None]] = {
             "publish": self._publish,
             "grade": self._grade,
+            "rescore": self._rescore,
             "feedback": self._feedback,
         }
 
@@ -72,14 +75,16 @@ class Worker:
         if job is None:
             return False
         event(_LOG, "job begins", job=job.id, kind=job.kind, submission=job.submission_id)
-        with _Renewal(self.database, job.id, self.name):
+        self._claims.clear()
+        self._claims.add(job.id)
+        with _Renewal(self.database, self._claims, self.name):
             self._do(job)
         return True
 
     def _do(self, job: Job) -> None:
         try:
             self._kinds[job.kind](job)
-            event(_LOG, "job done", job=job.id)
+            event(_LOG, "job ends", job=job.id)
         except (Parked, publish.Unpublishable, autograde.Ungradable, CourseError) as error:
             self._failed(job, str(error), again=False)
         except SandboxError as error:
@@ -110,52 +115,24 @@ class Worker:
 
     def _grade(self, job: Job) -> None:
         _course, assignment = self._course(job)
+        work = ClassWork(
+            self.settings, self.database, self.sandbox, self.name, assignment,
+            self._claims.add, self._claims.discard,
+        )  # fmt: skip
+        work.grade(job)
+
+    def _rescore(self, job: Job) -> None:
+        """Marks or dates changed: the last attempt's score follows. Older attempts do not count."""
+        _course, assignment = self._course(job)
+        book = CourseBook.of(self.settings.state_dir, job.course)
         with self.database.read() as session:
             submission = session.get(Submission, job.submission_id)
-        if submission is None:
-            raise Parked("the submission is gone")
-        graded = self._graded(submission, assignment)
-        score = Score(
-            submission_id=submission.id,
-            graded_at=now(),
-            score=graded.score,
-            max_score=graded.max_score,
-            raw_score=graded.raw_score,
-            late_penalty=graded.late_penalty,
-            needs_manual=graded.needs_manual,
-            cells=graded.cells,
-            flags=graded.flags,
-            notebooks={name: self.blobs.put(data) for name, data in graded.notebooks.items()},
-        )
+            last = scores_of(session, [job.submission_id]).get(job.submission_id)
+            entry = entry_of(session, submission, assignment) if submission else None
+        score = rescore(book, entry, last) if entry and last and entry.counts else None
         with self.database.write() as session:
-            if jobs.finish(session, job.id, self.name):
+            if jobs.finish(session, job.id, self.name) and score is not None:
                 session.add(score)
-
-    def _graded(self, submission: Submission, assignment: Assignment) -> autograde.Graded:
-        limits = self.settings.grader
-        try:
-            contents = intake.check(
-                self.blobs.path(submission.sha256),
-                limits.max_submission_mb * 1_000_000,
-                limits.max_files,
-            )
-        except intake.Unacceptable as error:
-            raise Parked(str(error)) from None
-        book = CourseBook.of(self.settings.state_dir, submission.course)
-        entry = autograde.Entry(
-            student_id(submission.username), assignment.id, submission.received_at
-        )
-        with book.lock():
-            prepared = autograde.prepare(book, entry, contents.files)
-            files = {n: d for n, d in contents.files.items() if not n.endswith(".ipynb")}
-            files |= autograde.instructor_files(book, assignment.id)
-        ran = {
-            part.name: self.sandbox.run(Task(part.cells, files, assignment.packages))
-            for part in prepared
-        }
-        with book.lock():
-            language = self.settings.site.language
-            return autograde.finish(book, entry, prepared, ran, language)
 
     def _feedback(self, job: Job) -> None:
         with self.database.read() as session:
@@ -175,10 +152,12 @@ class Worker:
 
 
 class _Renewal:
-    """Renews a claim in the background while its job is worked on."""
+    """Renews claims in the background while their jobs are worked on."""
 
-    def __init__(self, database: Database, job: str, worker: str) -> None:
-        self._arguments = (database, job, worker)
+    def __init__(self, database: Database, claims: set[str], worker: str) -> None:
+        self._database = database
+        self._claims = claims
+        self._worker = worker
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -191,10 +170,11 @@ class _Renewal:
 
     def _run(self) -> None:
         while not self._done.wait(_RENEW_SECONDS):
-            try:
-                jobs.renew(*self._arguments)
-            except OperationalError:
-                _LOG.exception("could not renew a claim")
+            for job in tuple(self._claims):
+                try:
+                    jobs.renew(self._database, job, self._worker)
+                except OperationalError:
+                    _LOG.exception("could not renew a claim")
 
 
 def main() -> None:
@@ -205,7 +185,7 @@ def main() -> None:
     configured = settings.load()
     database = Database(configured.grader_database)
     database.migrate()
-    sandbox = ContainerSandbox(configured)
+    sandbox = ZygoteSandbox(configured, PARALLEL)
     try:
         sandbox.remove_leftovers()
     except SandboxError as error:
@@ -218,7 +198,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, stopping)
     signal.signal(signal.SIGINT, stopping)
     event(_LOG, "worker begins")
-    Worker(configured, database, sandbox).run(stop)
+    with sandbox:
+        Worker(configured, database, sandbox).run(stop)
     event(_LOG, "worker ends")
 
 

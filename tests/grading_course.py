@@ -30,6 +30,7 @@ assignment = "sums"
 id = "sums"
 title = {en = "Sums", ko = "합"}
 packages = ["numpy"]
+late = {percent_per_day = 10, grace_minutes = 5}
 
 [[assignments]]
 id = "ps1"

@@ -8,16 +8,17 @@ import docker
 
 from cli import images
 from core.settings import Settings
-from grader.runner import ContainerSandbox
+from grader.zygote.sandbox import ZygoteSandbox
 
 
-def sandbox(settings: Settings) -> ContainerSandbox:
-    """A sandbox on the present state of the runner's code."""
+def sandbox(settings: Settings) -> ZygoteSandbox:
+    """A sandbox on its image, built when there is none; to be closed."""
     client = docker.from_env()
-    for image in (images.PYTHON_CPU, images.SANDBOX):
-        images.build(image, settings, client, print)
+    if not client.images.list(images.SANDBOX.tag):
+        for image in (images.PYTHON_CPU, images.SANDBOX):
+            images.build(image, settings, client, print)
     client.close()
-    return ContainerSandbox(settings)
+    return ZygoteSandbox(settings)
 
 
 def leftovers(settings: Settings) -> list[Any]:

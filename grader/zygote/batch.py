@@ -78,7 +78,7 @@ class ClassRun:
         return prepared
 
     def _forget(self, gradebook: Kept, pending: Iterable[_Pending]) -> None:
-        """Undo a failed submission; those under way have to be entered again."""
+        """Undo what is not committed; submissions under way have to be entered again."""
         gradebook.rollback()
         for other in pending:
             autograde.prepare(self.book, other.entry, other.files)
@@ -99,7 +99,10 @@ class ClassRun:
             answered = time.monotonic()
             self.phases.waiting += answered - begun
             graded = autograde.finish(self.book, one.entry, one.prepared, ran, self.language)
-            gradebook.commit()
+            if one.entry.counts:
+                gradebook.commit()
+            else:
+                self._forget(gradebook, pending)
             self.phases.score += time.monotonic() - answered
         except Exception as error:
             self._forget(gradebook, pending)

@@ -93,6 +93,7 @@ def _test(cell: Cell, ran: CellResult | None, result: Result) -> Test:
     fields: dict[str, Any] = _hidden_fields(ran) if hidden else _visible_fields(ran)
     return Test(
         index=cell.index,
+        seen=str(_visible_fields(ran)["outcome"]),
         canary=not any(f.kind == "canary" for f in flags),
         changed=[_words(f) for f in flags if f.certain and f.kind != "canary"][:50],
         noticed=[_words(f) for f in flags if not f.certain][:50],
@@ -199,10 +200,8 @@ class ZygoteSandbox:
                 zygote.close()
                 made, zygote = time.monotonic(), None
             if zygote is None:
-                if self._client is None:
-                    self._client = docker.from_env(timeout=60)
                 zygote = Zygote(
-                    self._client, self._settings.labs.sandbox_image, list(packages),
+                    self._engine(), self._settings.labs.sandbox_image, list(packages),
                     limits(self._settings), self._settings.instance, self._parallel,
                 )  # fmt: skip
             self._zygotes[packages] = (made, zygote)
@@ -210,11 +209,33 @@ class ZygoteSandbox:
                 self._zygotes.popitem(last=False)[1][1].close()
             return zygote
 
+    def remove_leftovers(self) -> None:
+        """Remove containers of this instance whose time is over: a killed engine's. SandboxError.
+
+        A killed worker's end by themselves, when nobody holds their input any more.
+        """
+        label = [f"dli.instance={self._settings.instance}", "dli.kind=grading"]
+        try:
+            client = self._engine()
+            for container in client.containers.list(all=True, filters={"label": label}):
+                if float(container.labels.get("dli.until", "0")) < time.time():
+                    container.remove(force=True)
+        except DockerException as error:
+            raise SandboxError(f"Docker: {error}") from None
+
+    def _engine(self) -> docker.DockerClient:
+        if self._client is None:
+            self._client = docker.from_env(timeout=60)
+        return self._client
+
     def close(self) -> None:
         """Remove all containers."""
         with self._lock:
             while self._zygotes:
                 self._zygotes.popitem()[1][1].close()
+            if self._client is not None:
+                self._client.close()
+                self._client = None
 
     def __enter__(self) -> ZygoteSandbox:
         return self

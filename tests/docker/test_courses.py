@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from core.course import Course, load
 from core.settings import ROOT, Labs, Settings
 from grader import rehearsal
-from grader.runner import ContainerSandbox
+from grader.zygote.sandbox import ZygoteSandbox
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
@@ -32,16 +34,18 @@ ASSIGNMENTS = [
 
 
 @pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> ContainerSandbox:
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZygoteSandbox]:
     state = tmp_path_factory.mktemp("state")
-    return ContainerSandbox(Settings(instance="course-test", state_dir=state))
+    instance = f"course-test-{os.getpid()}"
+    with ZygoteSandbox(Settings(instance=instance, state_dir=state)) as sandbox:
+        yield sandbox
 
 
 @pytest.mark.parametrize(
     ("course", "item", "file"), ASSIGNMENTS, ids=[f"{c.id}-{i}" for c, i, _ in ASSIGNMENTS]
 )
 def test_the_solution_earns_all_and_the_unsolved_nothing(
-    course: Course, item: str, file: Path, sandbox: ContainerSandbox
+    course: Course, item: str, file: Path, sandbox: ZygoteSandbox
 ) -> None:
     assignment = course.assignment(item)
     assert assignment is not None
@@ -54,7 +58,5 @@ def test_the_solution_earns_all_and_the_unsolved_nothing(
 
 
 @pytest.mark.parametrize(("course", "file"), LABS, ids=[file.stem for _, file in LABS])
-def test_a_lab_runs_from_top_to_bottom(
-    course: Course, file: Path, sandbox: ContainerSandbox
-) -> None:
+def test_a_lab_runs_from_top_to_bottom(course: Course, file: Path, sandbox: ZygoteSandbox) -> None:
     assert rehearsal.lab(course, file, sandbox).errors == []

@@ -358,3 +358,18 @@ def test_nonsense_on_the_wire_harms_nobody(lab: Lab) -> None:
     seen = lab.grade(RIGHT, junk, TEST)
     assert seen.points == {"t2": 0}
     innocent(lab)
+
+
+def test_hidden_tests_cannot_be_read_from_another_process(lab: Lab) -> None:
+    spy = (
+        "import glob, os\nprint('looking')\n"
+        "for path in glob.glob('/proc/[0-9]*'):\n"
+        "    if path == f'/proc/{os.getpid()}': continue\n"
+        "    for name in ('mem', 'environ', 'fd/0', 'maps'):\n"
+        "        try:\n            open(f'{path}/{name}', 'rb').read(10)\n"
+        "            print('READ', path, name)\n"
+        "        except OSError: pass"
+    )
+    seen = lab.grade(RIGHT, spy, TEST)
+    assert "looking" in seen.text
+    assert "READ" not in seen.text

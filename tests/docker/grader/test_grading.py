@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,16 @@ from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
 
 from core import secrets
+from core.clock import now
 from core.log import setup
+from grader import dates, jobs
 from grader.client import GraderClient, GraderRefused
 from grader.exchange import archive
 from grader.exchange.client import Refused
 from grader.gradebook import CourseBook
-from grader.models import Score
+from grader.models import Mark, Score, Submission
 from grader.worker import Worker
+from grader.zygote.sandbox import ZygoteSandbox
 from tests.grading import Service, running
 from tests.grading_course import DOCUMENTATION, answered
 from tests.sandbox import leftovers, sandbox
@@ -33,13 +37,15 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, 
     """Both assignments published, nothing submitted yet."""
     setup()
     with running(tmp_path_factory.mktemp("grader")) as service:
-        worker = service.worker(sandbox(service.settings))
+        box = sandbox(service.settings)
+        worker = service.worker(box)
         client = cli(service)
         for assignment in ("sums", "ps1"):
             batch = client.publish("c1", assignment)
             drain(worker)
             assert client.progress(batch).done == 1
         yield service, worker
+        box.close()
         assert leftovers(service.settings) == []
 
 
@@ -114,8 +120,6 @@ def test_one_damaged_submission_stops_nobody(graded: tuple[Service, Worker]) -> 
     good = submit(service, "cleo", "def double(x):\n    return x + x")
     bad = submit(service, "dora", "def double(x):\n    return x + x")
     with service.app.state.desk.database.read() as session:
-        from grader.models import Submission
-
         row = session.get(Submission, bad)
     blob = service.app.state.desk.blobs.path(row.sha256)
     other = service.app.state.desk.blobs.put(b"not a tar at all")
@@ -139,10 +143,9 @@ def test_no_docker_is_tried_again_then_parked_with_the_reason(
     broken = worker.settings.model_copy(
         update={"labs": worker.settings.labs.model_copy(update={"sandbox_image": "dli/none:1"})}
     )
-    from grader.runner import ContainerSandbox
-
     batch = cli(service).grade("c1", "sums")
-    drain(service.worker(ContainerSandbox(broken)))
+    with ZygoteSandbox(broken) as none:
+        drain(service.worker(none))
     progress = cli(service).progress(batch)
     assert progress.done == 0
     assert any("dli/none:1 is missing" in reason for reason in progress.reasons)
@@ -193,3 +196,58 @@ def plain_nbgrader(folder: Path, people: dict[str, str]) -> Any:
     GenerateAssignment(coursedir=directory, config=Config()).start()
     Autograde(coursedir=directory, config=Config()).start()
     return Gradebook(directory.db_url, "c1")
+
+
+def test_the_newest_attempts_grades_stay_in_the_gradebook(
+    graded: tuple[Service, Worker],
+) -> None:
+    """Attempts are graded as they arrive; grading an old one again leaves no trace."""
+    service, worker = graded
+    first = submit(service, "cleo", "def double(x):\n    return 0")
+    second = submit(service, "cleo", "def double(x):\n    return x + x")
+    drain(worker)
+    assert (score(service, first).score, score(service, second).score) == (0, 3.5)
+    with service.app.state.desk.database.write() as session:
+        jobs.ask(session, "grade", ("c1", "sums", first), "ines")
+    drain(worker)
+    assert score(service, first).score == 0
+    assert in_book(service, "cleo") == (3.5, 0)
+    seen = {cell["cell"]: cell["seen"] for cell in score(service, second).cells}
+    assert seen == {"test-double": "pass", "test-array": "pass"}
+
+
+def in_book(service: Service, name: str) -> tuple[float, float]:
+    """Score before penalty, and penalty."""
+    book = CourseBook.of(service.settings.state_dir, "c1")
+    with book.open() as gradebook:
+        found = gradebook.find_submission("sums", name)
+        return found.score, sum(n.late_submission_penalty or 0 for n in found.notebooks)
+
+
+def test_dates_and_marks_change_a_score_that_was_given(graded: tuple[Service, Worker]) -> None:
+    service, worker = graded
+    database = service.app.state.desk.database
+    mine = submit(service, "dora", "def double(x):\n    return x + x")
+    drain(worker)
+    course = service.app.state.desk.courses["c1"]
+    item = course.assignment("sums")
+    with database.write() as session:
+        dates.change(session, "c1", item, "", now() - timedelta(hours=30), None, "ines")
+        session.add(
+            Mark(submission_id=mine, notebook="sums", cell="test-double", points=1.0,
+                 comment="half", given_by="ines", given_at=now())
+        )  # fmt: skip
+    drain(worker)
+    assert (score(service, mine).score, score(service, mine).late_penalty) == (2.0, 0.5)
+    assert in_book(service, "dora") == (2.5, 0.5)
+    with database.read() as session:
+        assert session.get(Submission, mine).late
+    with database.write() as session:
+        dates.extend(session, "c1", item, "dora", "ines")
+    drain(worker)
+    assert (score(service, mine).score, score(service, mine).late_penalty) == (2.5, 0)
+    with database.read() as session:
+        assert not session.get(Submission, mine).late
+    with database.write() as session:
+        dates.change(session, "c1", item, "", None, None, "ines")
+    drain(worker)

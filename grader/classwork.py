@@ -1,0 +1,205 @@
+"""Grading from the queue: one job begins a run, further ones of the same assignment join it.
+
+While one notebook runs in the sandbox, the next submission is sanitised and the one before is
+scored. Each submission's result is stored, and its job finished, as soon as it is there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from core.clock import now
+from core.course import Assignment
+from core.log import event
+from core.settings import Settings
+from grader import dates, intake, jobs, marks
+from grader.autograde import Entry, Graded, Ungradable, release_notebook, settle
+from grader.blobs import Blobs
+from grader.database import Database
+from grader.gradebook import CourseBook
+from grader.models import Job, Score, Submission
+from grader.protocol import SandboxError
+from grader.runner import Sandbox
+from grader.submissions import is_newest, student_id
+from grader.zygote.batch import ClassRun
+from grader.zygote.sandbox import modules
+
+_LOG = logging.getLogger("grader.worker")
+PARALLEL = 2
+"""Notebooks that run at once."""
+_MOST = 500
+"""Submissions of one run; then whoever waits for the gradebook gets it."""
+
+
+class Unreadable(Exception):
+    """A submission whose stored bytes cannot be graded, whatever is tried."""
+
+
+@dataclass
+class _Held:
+    job: Job
+    submission: Submission
+
+
+class ClassWork:
+    """One run over submissions of one assignment. `hold` and `drop` keep claims alive."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        sandbox: Sandbox,
+        worker: str,
+        assignment: Assignment,
+        hold: Callable[[str], None],
+        drop: Callable[[str], None],
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._sandbox = sandbox
+        self._worker = worker
+        self._assignment = assignment
+        self._hold = hold
+        self._drop = drop
+        self._blobs = Blobs(settings.state_dir / "blobs")
+        self._held: dict[Entry, _Held] = {}
+
+    def grade(self, first: Job) -> None:
+        """Grade `first` and what else waits for the same assignment. Raises what stopped it."""
+        assignment = self._assignment
+        book = CourseBook.of(self._settings.state_dir, first.course)
+        with book.lock():
+            packages = packages_of(book, assignment)
+            language = self._settings.site.language
+            run = ClassRun(book, self._sandbox, packages, language, PARALLEL)
+            try:
+                for entry, result in run.grade(self._submissions(first)):
+                    self._store(self._held.pop(entry), result)
+            except Exception as error:
+                self._give_up(error)
+                raise
+
+    def _submissions(self, first: Job) -> Iterator[tuple[Entry, dict[str, bytes]]]:
+        job: Job | None = first
+        taken = 0
+        while job is not None:
+            taken += 1
+            found = self._opened(job)
+            if found is not None:
+                yield found
+            busy = {held.submission.username for held in self._held.values()}
+            job = None
+            if taken < _MOST:
+                job = jobs.claim_alike(
+                    self._database, self._worker, first.course, first.assignment, busy
+                )
+            if job is not None:
+                self._hold(job.id)
+
+    def _opened(self, job: Job) -> tuple[Entry, dict[str, bytes]] | None:
+        """The submission's files; None when the job failed already."""
+        with self._database.read() as session:
+            submission = session.get(Submission, job.submission_id)
+            entry = entry_of(session, submission, self._assignment) if submission else None
+        if submission is None or entry is None:
+            self._fail(job, Unreadable("the submission is gone"))
+            return None
+        limits = self._settings.grader
+        try:
+            contents = intake.check(
+                self._blobs.path(submission.sha256),
+                limits.max_submission_mb * 1_000_000,
+                limits.max_files,
+            )
+        except (intake.Unacceptable, OSError) as error:
+            self._fail(job, Unreadable(str(error)))
+            return None
+        self._held[entry] = _Held(job, submission)
+        return entry, contents.files
+
+    def _store(self, held: _Held, result: Graded | Exception) -> None:
+        if isinstance(result, Exception):
+            self._fail(held.job, result)
+            return
+        score = score_row(held.submission, result, self._blobs)
+        with self._database.write() as session:
+            if jobs.finish(session, held.job.id, self._worker):
+                session.add(score)
+        self._drop(held.job.id)
+        event(_LOG, "job done", job=held.job.id)
+
+    def _give_up(self, error: Exception) -> None:
+        for held in self._held.values():
+            self._fail(held.job, error)
+        self._held.clear()
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        lasting = isinstance(error, Unreadable | Ungradable | intake.Unacceptable)
+        told = isinstance(error, SandboxError) or lasting
+        reason = str(error) if told else f"{type(error).__name__}: {error}"
+        if not told:
+            _LOG.error("grading failed", exc_info=error)
+        event(_LOG, "job failed", job=job.id, reason=reason, again=not lasting)
+        jobs.fail(self._database, job.id, self._worker, reason[:2000], again=not lasting)
+        self._drop(job.id)
+
+
+def entry_of(session: Session, submission: Submission, assignment: Assignment) -> Entry:
+    """What grading has to know about a submission; under the gradebook's lock."""
+    when = dates.of(session, submission.course, assignment, submission.username)
+    return Entry(
+        student_id(submission.username),
+        assignment.id,
+        submission.received_at,
+        is_newest(session, submission),
+        when.seconds_late(submission.received_at),
+        assignment.late,
+        marks.of(session, submission.id),
+    )
+
+
+def rescore(book: CourseBook, entry: Entry, last: Score) -> Score:
+    """A new score from the last one's runs, with what was given by hand and lateness anew."""
+    told = ("outcome", "why", "seen")
+    details = {(c["notebook"], c["cell"]): {k: c[k] for k in told if k in c} for c in last.cells}
+    with book.lock():
+        graded = settle(book, entry, details)
+    return Score(
+        submission_id=last.submission_id,
+        graded_at=now(),
+        score=graded.score,
+        max_score=graded.max_score,
+        raw_score=graded.raw_score,
+        late_penalty=graded.late_penalty,
+        needs_manual=graded.needs_manual,
+        cells=graded.cells,
+        flags=last.flags,
+        notebooks=last.notebooks,
+    )
+
+
+def packages_of(book: CourseBook, assignment: Assignment) -> list[str]:
+    """What is imported once for all: the course's list and what the released notebooks import."""
+    names = {path.stem for path in book.path("release", ".", assignment.id).glob("*.ipynb")}
+    found = {p for name in names for p in modules(release_notebook(book, assignment.id, name))}
+    return sorted({*assignment.packages, *found})
+
+
+def score_row(submission: Submission, graded: Graded, blobs: Blobs) -> Score:
+    """A result as the database keeps it; executed notebooks become blobs first."""
+    return Score(
+        submission_id=submission.id,
+        graded_at=now(),
+        score=graded.score,
+        max_score=graded.max_score,
+        raw_score=graded.raw_score,
+        late_penalty=graded.late_penalty,
+        needs_manual=graded.needs_manual,
+        cells=graded.cells,
+        flags=graded.flags,
+        notebooks={name: blobs.put(data) for name, data in graded.notebooks.items()},
+    )
