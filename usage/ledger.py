@@ -62,11 +62,11 @@ def reserve(session: Session, cohort: str, username: str, amount: int) -> bool:
     """Set `amount` units aside in both accounts, or in neither. False: a cap would break."""
     if amount <= 0:
         raise ValueError(f"a reservation must be positive, not {amount}")
-    own, pool = account(session, cohort, username), account(session, cohort, POOL)
-    if not _set_aside(session, pool.id, amount):
+    pool, own = _accounts(session, cohort, username)
+    if not _set_aside(session, pool, amount):
         return False
-    if not _set_aside(session, own.id, amount):
-        _move(session, pool.id, reserved=-amount)
+    if not _set_aside(session, own, amount):
+        _move(session, pool, reserved=-amount)
         return False
     return True
 
@@ -98,8 +98,17 @@ def _move(
     )
 
 
+def _accounts(session: Session, cohort: str, username: str) -> list[int]:
+    """Ids of the pool's and the learner's account; looked up once in a session."""
+    known = session.info.setdefault("accounts", {})
+    for name in (POOL, username):
+        if (cohort, name) not in known:
+            known[cohort, name] = account(session, cohort, name).id
+    return [known[cohort, POOL], known[cohort, username]]
+
+
 def _accounts_of(session: Session, lease: LeaseRow) -> list[int]:
-    return [account(session, lease.cohort_id, name).id for name in (POOL, lease.username)]
+    return _accounts(session, lease.cohort_id, lease.username)
 
 
 def charge(session: Session, lease: LeaseRow, at: datetime) -> None:

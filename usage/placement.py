@@ -43,12 +43,10 @@ def place(
     if not present:
         return NoPlace("none")
     fitting = [s for s in present if _fits(s, need)]
-    if not _choose(fitting, [], need):
-        return NoPlace("unfit")
     taken = list(taken)
     held = _Held(taken)
     free = [s for s in fitting if s.healthy and s.id not in closed and not _blocked(s, held)]
-    return _choose(free, taken, need) or NoPlace("full")
+    return _choose(free, taken, need) or NoPlace("full" if _choose(fitting, [], need) else "unfit")
 
 
 def _fits(slot: Slot, need: GpuNeed) -> bool:

@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 
 from core.wire import GpuNeed, ReserveRequest, Slot, from_json
 from usage import grants, ledger, queue, windows
-from usage.leases import OPEN, Clock, Rules, as_slot, check_enrolment, held_now
-from usage.models import Cohort, LeaseRow, SlotRow, Wait
+from usage.leases import OPEN, Clock, Rules, check_enrolment, held_now, inventory
+from usage.models import Cohort, LeaseRow, Wait
 from usage.refusals import No
 
 QUEUE_CODES = ("gpu_full", "cohort_busy")
@@ -108,7 +108,6 @@ def _offer_left(row: Wait, rules: Rules, time: Clock) -> int:
 
 def scene(session: Session, waits: Iterable[Wait], rules: Rules, time: Clock) -> queue.Scene:
     """GPUs, open leases and open offers as the queue sees them."""
-    rows = session.scalars(select(SlotRow).where(SlotRow.present)).all()
     holdings = [
         queue.Holding(
             row.cohort_id,
@@ -124,14 +123,13 @@ def scene(session: Session, waits: Iterable[Wait], rules: Rules, time: Clock) ->
     limits = session.execute(
         select(Cohort.id, Cohort.max_gpu_labs).where(Cohort.max_gpu_labs.is_not(None))
     ).all()
-    inventory = tuple(as_slot(row) for row in rows)
-    closed = frozenset(row.id for row in rows if row.drained)
+    present, closed = inventory(session)
     return queue.Scene(
-        inventory,
+        tuple(present),
         closed,
         tuple(holdings),
         {cohort: int(most or 0) for cohort, most in limits},
-        windows.kept(session, inventory, closed, holdings, time),
+        windows.kept(session, present, closed, holdings, time),
     )
 
 

@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session
 
 from core.ids import new_id
 from core.wire import GpuNeed, Slot, from_json
-from usage.leases import Clock
-from usage.models import Cohort, SlotRow, Window
+from usage.leases import Clock, inventory
+from usage.models import Cohort, Window
 from usage.placement import NoPlace, place
 from usage.queue import Holding
 from usage.refusals import No
@@ -31,14 +31,14 @@ LONGEST = timedelta(days=7)
 
 def kept(
     session: Session,
-    inventory: Sequence[Slot],
+    present: Sequence[Slot],
     closed: frozenset[str],
     holdings: Sequence[Holding],
     time: Clock,
 ) -> dict[str, tuple[Slot, ...]]:
     """Free slots that each cohort with a window now has for itself."""
     wanted = [(r.cohort_id, r.seats, from_json(GpuNeed, r.need)) for r in current(session, time)]
-    return keep(wanted, inventory, closed, holdings)
+    return keep(wanted, present, closed, holdings)
 
 
 def current(session: Session, time: Clock) -> list[Window]:
@@ -59,7 +59,7 @@ def current(session: Session, time: Clock) -> list[Window]:
 
 def keep(
     wanted: Sequence[tuple[str, int, GpuNeed]],
-    inventory: Sequence[Slot],
+    present: Sequence[Slot],
     closed: frozenset[str],
     holdings: Sequence[Holding],
 ) -> dict[str, tuple[Slot, ...]]:
@@ -70,7 +70,7 @@ def keep(
     found: dict[str, tuple[Slot, ...]] = {}
     for cohort, seats, need in wanted:
         for _ in range(max(0, seats - labs[cohort])):
-            slots = place(inventory, taken, need, closed)
+            slots = place(present, taken, need, closed)
             if isinstance(slots, NoPlace):
                 break
             taken += slots
@@ -125,9 +125,7 @@ def add(
 
 def _check_room(session: Session, wanted: list[tuple[str, int, GpuNeed]]) -> None:
     """Windows at the same time must fit beside each other on the GPUs that are there now."""
-    rows = session.scalars(select(SlotRow).where(SlotRow.present)).all()
-    inventory = [from_json(Slot, {k: v for k, v in vars(r).items() if k[0] != "_"}) for r in rows]
-    found = keep(wanted, inventory, frozenset(row.id for row in rows if row.drained), ())
+    found = keep(wanted, *inventory(session), ())
     for cohort, seats, need in wanted:
         places = len(found.get(cohort, ())) // need.count
         if places < seats:

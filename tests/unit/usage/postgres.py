@@ -24,8 +24,11 @@ def binaries() -> Path:
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """Run a server; gives the URL of its empty database `postgres`."""
+def server(durable: bool = False) -> Iterator[str]:
+    """Run a server; gives the URL of its empty database `postgres`.
+
+    `durable`: it waits for the disk, as one that is used in earnest does.
+    """
     programs = binaries()
     folder = Path(tempfile.mkdtemp(prefix="dli-pg-"))
     owner = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
@@ -54,7 +57,8 @@ def server() -> Iterator[str]:
     data = str(folder / "data")
     try:
         run("initdb", "-D", data, "-U", "dli", "--auth=trust", "-E", "UTF8", "--no-sync")
-        options = f"-k {folder} -c listen_addresses= -c fsync=off -c max_connections=60"
+        fsync = "on" if durable else "off"
+        options = f"-k {folder} -c listen_addresses= -c fsync={fsync} -c max_connections=60"
         run("pg_ctl", "-D", data, "-l", str(folder / "log"), "-w", "-o", options, "start")
         try:
             yield f"postgresql://dli@/postgres?host={folder}"

@@ -99,7 +99,7 @@ MUTANTS = [
     Mutant(
         "a learner's refusal keeps the pool's part",
         ledger.reserve,
-        "_move(session, pool.id, reserved=-amount)",
+        "_move(session, pool, reserved=-amount)",
         "pass",
         _both_or_neither,
     ),
