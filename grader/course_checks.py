@@ -168,7 +168,8 @@ def _cell_metadata(cell: dict[str, Any], graded: bool) -> Iterator[Text]:
         yield N_("test cell is not locked; set locked to true"), {}
     if kind == "markdown" and not meta.get("task") and is_grade != is_solution:
         yield N_("a written answer needs both grade and solution"), {}
-    if kind == "markdown" and meta.get("locked") and not is_grade and not is_solution:
+    marked = is_grade or is_solution or meta.get("task")  # nbgrader locks tasks itself
+    if kind == "markdown" and meta.get("locked") and not marked:
         yield N_("locked text stays untranslated; unlock it"), {}
 
 
