@@ -62,7 +62,7 @@ class Stack:
         self.docker = client
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.passwords: dict[str, str] = {}
-        self._environment = {
+        self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("DLI_")},
             **environment(settings),
         }
@@ -93,7 +93,7 @@ class Stack:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, *words],
                 cwd=self.settings.state_dir,
-                env={**self._environment, **extra},
+                env={**self.environment, **extra},
                 stdout=log,
                 stderr=log,
             )
@@ -198,6 +198,12 @@ class Stack:
         self.api.delete(f"/users/{name}/server").raise_for_status()
         wait_for("the end of the lab", lambda: not self.server(name))
 
+    def stop_all_labs(self) -> None:
+        """Stop whatever a failed test left running."""
+        for name in self.passwords:
+            if self.server(name):
+                self.stop_lab(name)
+
     def container(self, name: str) -> Any:
         """This person's container; None without one."""
         found = self.docker.containers.list(
@@ -214,14 +220,20 @@ class Stack:
 
 
 @contextmanager
-def running_stack(**overrides: Any) -> Iterator[Stack]:
-    """Everything up, one cohort with 10 GPU-hours; every trace removed at the end."""
+def running_stack(docker_url: str = "", **overrides: Any) -> Iterator[Stack]:
+    """Everything up, one cohort with 10 GPU-hours; every trace removed at the end.
+
+    `docker_url`: where its processes find the engine, when not where this process finds it.
+    `overrides` are settings.
+    """
     folder = Path(tempfile.mkdtemp(prefix="dli-hub-"))
     client = docker.from_env(timeout=60)
     try:
         with _settings_only_from(folder / "none.toml"):
             settings = _make_settings(folder, overrides)
             stack = _prepare(settings, client)
+            if docker_url:
+                stack.environment["DOCKER_HOST"] = docker_url
             try:
                 _begin(stack)
                 yield stack
