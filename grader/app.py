@@ -9,7 +9,14 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from core.settings import Settings
-from grader import api_cli, api_lab, pages_learner, pages_teacher
+from grader import (
+    api_cli,
+    api_lab,
+    pages_certificate,
+    pages_learner,
+    pages_marking,
+    pages_teacher,
+)
 from grader.desk import Desk
 from web.app import create_app as web_app
 
@@ -31,5 +38,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(api_lab.router)
     app.include_router(api_cli.router)
     app.include_router(pages_learner.router)
+    app.include_router(pages_certificate.router)
+    app.include_router(pages_marking.router)
     app.include_router(pages_teacher.router)
     return app

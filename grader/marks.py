@@ -35,7 +35,7 @@ def points(text: str, most: float) -> float | None:
         return None
     value = float(text.strip().replace(",", "."))
     if math.isnan(value) or not 0 <= value <= most:
-        raise ValueError
+        raise ValueError(f"{value:g} is not in the range 0 to {most:g}")
     return value
 
 

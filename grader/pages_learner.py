@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from sqlalchemy import select
 from starlette.responses import FileResponse, HTMLResponse, Response
 
-from grader import jobs, labels, views
+from grader import certificates, jobs, labels, views
 from grader.desk import AtDesk, Desk
 from grader.models import Feedback, Score, Submission
 from grader.submissions import feedback_of, scores_of
@@ -45,7 +45,8 @@ def submission(request: Request, desk: AtDesk, person: Someone, submission: str)
     """One submission: its receipt, and its score once released; everything for instructors."""
     found, teaches = _visible(desk, person, submission)
     with desk.database.read() as session:
-        score = scores_of(session, [found.id]).get(found.id)
+        newest = scores_of(session, [found.id]).get(found.id)
+        score = newest if teaches else certificates.released_score(session, found)
         pages = sorted(feedback_of(session, [found.id]).get(found.id, {}))
         history = list(
             session.scalars(
@@ -60,9 +61,11 @@ def submission(request: Request, desk: AtDesk, person: Someone, submission: str)
         course=course,
         assignment=item,
         submission=found,
-        score=score if teaches or pages else None,
+        score=score,
+        early=None if teaches or score or not item.autograde else newest,
         history=history if teaches else [],
         job=job if teaches else None,
+        grading=job is not None and job.state in ("queued", "running"),
         pages=pages,
         teaches=teaches,
         outcome=labels.outcome,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Form, HTTPException, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -29,7 +32,12 @@ def course_page(request: Request, desk: AtDesk, person: Someone, course: str) ->
     with desk.database.read() as session:
         desktops = [views.desktop(session, found, item) for item in found.assignments]
     return render(
-        request, "grader/course.html", course=found, desktops=desktops, state=labels.state
+        request,
+        "grader/course.html",
+        course=found,
+        desktops=desktops,
+        state=labels.state,
+        local=_local(desk),
     )
 
 
@@ -95,5 +103,16 @@ def _card(request: Request, desk: Desk, course: str, assignment: str) -> HTMLRes
     with desk.database.read() as session:
         desktop = views.desktop(session, found, item)
     return render(
-        request, "grader/assignment.html", course=found, desktop=desktop, state=labels.state
+        request,
+        "grader/assignment.html",
+        course=found,
+        desktop=desktop,
+        state=labels.state,
+        local=_local(desk),
     )
+
+
+def _local(desk: Desk) -> Callable[[datetime | None], str]:
+    """For date fields: a moment in the site's zone; empty for none."""
+    zone = ZoneInfo(desk.settings.site.timezone)
+    return lambda at: at.astimezone(zone).strftime("%Y-%m-%dT%H:%M") if at else ""

@@ -43,6 +43,9 @@ class Row:
     released: datetime | None
     """When feedback on this attempt was released."""
 
+    released_score: int | None = None
+    """The score that the feedback shows."""
+
     @property
     def state(self) -> str:
         """waiting, grading, failed, manual, graded or released."""
@@ -52,7 +55,7 @@ class Row:
             return "failed"
         if self.score is None:
             return "waiting"
-        if self.released is not None:
+        if self.released is not None and self.released_score == self.score.id:
             return "released"
         return "manual" if self.score.needs_manual else "graded"
 
@@ -63,7 +66,7 @@ def rows(session: Session, course: str, assignment: str) -> list[Row]:
     ids = [a.id for a in attempts]
     scores = scores_of(session, ids)
     jobs: dict[str, Job] = {}
-    released: dict[str, datetime] = {}
+    released: dict[str, Feedback] = {}
     for start in range(0, len(ids), 500):
         part = ids[start : start + 500]
         for job in session.scalars(
@@ -73,8 +76,13 @@ def rows(session: Session, course: str, assignment: str) -> list[Row]:
         ):
             jobs[job.submission_id] = job
         for page in session.scalars(select(Feedback).where(Feedback.submission_id.in_(part))):
-            released[page.submission_id] = page.released_at
-    return [Row(a, scores.get(a.id), jobs.get(a.id), released.get(a.id)) for a in attempts]
+            released[page.submission_id] = page
+    found = []
+    for a in attempts:
+        shown = released.get(a.id)
+        when, which = (shown.released_at, shown.score_id) if shown else (None, None)
+        found.append(Row(a, scores.get(a.id), jobs.get(a.id), when, which))
+    return found
 
 
 def export(session: Session, course: Course) -> str:

@@ -8,9 +8,9 @@ from sqlalchemy.orm import Session
 
 from core.clock import now
 from core.course import Assignment, Course
-from grader import jobs, results
+from grader import certificates, dates, jobs, results
 from grader.models import Job, Release, Score, Submission
-from grader.submissions import feedback_of, is_open, newest_release, of_person, scores_of
+from grader.submissions import feedback_of, is_open, newest_release, of_person
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,9 @@ class OwnWork:
     assignment: Assignment
     published: bool
     attempts: list[Attempt]
+    when: dates.When
+    certificate: str
+    """Id of the course's certificate; empty when there is none that stands."""
     lab: str
     """Lab in which it is worked on; empty when there is none."""
 
@@ -43,7 +46,9 @@ def own_work(session: Session, course: Course, username: str) -> list[OwnWork]:
     """Every assignment of a course as one learner sees it."""
     own = of_person(session, username, course.id)
     pages = feedback_of(session, (s.id for s in own))
-    scores = scores_of(session, pages)
+    scores = {s.id: certificates.released_score(session, s) for s in own if s.id in pages}
+    given = certificates.of(session, course.id, username)
+    certificate = given.id if given and not given.revoked_at else ""
     found = []
     for item in course.assignments:
         release = newest_release(session, course.id, item.id)
@@ -53,7 +58,9 @@ def own_work(session: Session, course: Course, username: str) -> list[OwnWork]:
             if s.assignment == item.id
         ]
         lab = next((lab.id for lab in course.labs if lab.assignment == item.id), "")
-        found.append(OwnWork(item, release is not None and is_open(item, now()), attempts, lab))
+        published = release is not None and is_open(item, now())
+        when = dates.of(session, course.id, item, username)
+        found.append(OwnWork(item, published, attempts, when, certificate, lab))
     return found
 
 
@@ -68,6 +75,8 @@ class Desktop:
     releasing: Job | None
     progress: jobs.Progress | None
     """The newest grading batch while it is running."""
+    when: dates.When = field(default_factory=lambda: dates.When(None, None))
+    """Everybody's dates."""
     counts: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -100,6 +109,7 @@ def desktop(session: Session, course: Course, assignment: Assignment) -> Desktop
         publishing=jobs.last_of(session, "publish", course.id, assignment.id),
         releasing=jobs.last_of(session, "feedback", course.id, assignment.id),
         progress=progress if progress and not progress.finished else None,
+        when=dates.of(session, course.id, assignment, ""),
         counts=counts,
     )
 

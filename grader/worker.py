@@ -22,7 +22,7 @@ from core import log, settings
 from core.course import Assignment, Course, CourseError
 from core.log import event
 from core.settings import Settings
-from grader import autograde, feedback, jobs, publish
+from grader import autograde, certificates, feedback, jobs, publish
 from grader.blobs import Blobs
 from grader.classwork import PARALLEL, ClassWork, entry_of, rescore
 from grader.database import Database
@@ -135,6 +135,7 @@ class Worker:
                 session.add(score)
 
     def _feedback(self, job: Job) -> None:
+        course, _assignment = self._course(job)
         with self.database.read() as session:
             attempts = latest(session, job.course, job.assignment)
             scores = scores_of(session, (a.id for a in attempts))
@@ -145,6 +146,9 @@ class Worker:
         pages, failed = feedback.render_all(book, self.blobs, graded)
         with self.database.write() as session:
             feedback.release(session, pages, job.requested_by)
+            session.flush()
+            for username in sorted({attempt.username for attempt, _score in graded}):
+                certificates.issue(session, course, username)
             if not failed:
                 jobs.finish(session, job.id, self.name)
         if failed:
