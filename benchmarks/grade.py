@@ -1,6 +1,6 @@
 """Grade a class of honest submissions with plain nbgrader and with the zygote; compare both.
 
-    python benchmarks/grade.py --n 300 --profile numpy|sklearn|torch
+    ./dli bench grade --n 300 --profile numpy|sklearn|torch
 
 Plain nbgrader (`nbgrader autograde`, in a container of the same image, with 2 CPUs) is run
 on one submission and on a sample; its time for the whole class is its start-up once plus the
@@ -12,15 +12,13 @@ one JSON object.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import resource
 import shutil
-import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -144,7 +142,7 @@ def submission(released: Any, profile: str, number: int) -> bytes:
         name = one.metadata.get("nbgrader", {}).get("grade_id")
         if name in answers:
             one.source = answers[name]
-    return nbformat.writes(notebook).encode()
+    return bytes(nbformat.writes(notebook).encode())
 
 
 def publish(book: CourseBook, profile: str) -> Any:
@@ -242,51 +240,56 @@ def _cpu() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def main() -> None:
-    """Run both and print the comparison."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--n", type=int, default=300)
-    parser.add_argument("--sample", type=int, default=30)
-    parser.add_argument("--parallel", type=int, default=3, help="notebooks at once (ours)")
-    parser.add_argument("--profile", choices=sorted(MODEL), default="numpy")
-    options = parser.parse_args()
+Say = Callable[[str], None]
+
+
+def main(
+    say: Say, n: int = 300, profile: str = "numpy", sample: int = 30, parallel: int = 3
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Grade `n` submissions with ours and `sample` of them with nbgrader; rows and figures.
+
+    `parallel` notebooks run at once with ours. Raises ValueError for an unknown profile.
+    """
+    if profile not in MODEL or n < 2 or parallel < 1:
+        raise ValueError(f"profile must be one of {', '.join(sorted(MODEL))}, n at least 2")
     warnings.simplefilter("ignore")  # of SQLAlchemy, about nbgrader's order of adding rows
     settings = load()
     with tempfile.TemporaryDirectory(prefix="dli-bench-") as folder:
-        book = CourseBook.of(Path(folder), "bench")
-        released = publish(book, options.profile)
-        packages = sorted({*modules(released), "IPython.display"})
-        students = [f"s{k:04d}" for k in range(options.n)]
-        work = {
-            s: {"nb.ipynb": submission(released, options.profile, k)}
-            for k, s in enumerate(students)
-        }
-        sample = students[: options.sample]
-        sampled, single = (CourseBook(Path(folder) / name, "bench") for name in ("sample", "one"))
-        for other, names in ((sampled, sample), (single, sample[:1])):
-            shutil.copytree(book.folder, other.folder)
-            put(other, {s: work[s] for s in names})
-        mine, phases = ours(settings, book, work, packages, options.parallel)
-        print(f"ours: {options.n} submissions in {mine:.1f} s {phases}", flush=True)
-        one, one_cpu = plain(settings, single)
-        many, many_cpu = plain(settings, sampled)
-        each, each_cpu = (
-            (b - a) / (len(sample) - 1) for a, b in ((one, many), (one_cpu, many_cpu))
-        )
-        whole = one + each * (options.n - 1)
-        equal = scores(book, sample) == scores(sampled, sample)
-    print(
-        f"nbgrader: 1 submission {one:.1f} s, {len(sample)} in {many:.1f} s ({each:.2f} s wall and "
-        f"{each_cpu:.2f} s CPU each); so {options.n} take {whole:.0f} s (start-up counted once)"
+        return _compared(say, settings, Path(folder), (n, min(sample, n), profile, parallel))
+
+
+def _compared(
+    say: Say, settings: Settings, folder: Path, asked: tuple[int, int, str, int]
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    n, count, profile, parallel = asked
+    book = CourseBook.of(folder, "bench")
+    released = publish(book, profile)
+    packages = sorted({*modules(released), "IPython.display"})
+    work = {f"s{k:04d}": {"nb.ipynb": submission(released, profile, k)} for k in range(n)}
+    sample = list(work)[:count]
+    sampled, single = (CourseBook(folder / name, "bench") for name in ("sample", "one"))
+    for other, names in ((sampled, sample), (single, sample[:1])):
+        shutil.copytree(book.folder, other.folder)
+        put(other, {s: work[s] for s in names})
+    mine, phases = ours(settings, book, work, packages, parallel)
+    say(f"ours: {n} submissions in {mine:.1f} s {phases}")
+    one, one_cpu = plain(settings, single)
+    many, many_cpu = plain(settings, sampled)
+    each, each_cpu = ((b - a) / (count - 1) for a, b in ((one, many), (one_cpu, many_cpu)))
+    whole = one + each * (n - 1)
+    say(
+        f"nbgrader: 1 submission {one:.1f} s, {count} in {many:.1f} s; for {n} that makes "
+        f"{whole:.0f} s, its start-up counted once"
     )
-    cpu = (phases["host_cpu"] + phases["sandbox_cpu"]) / options.n
-    print(f"CPU per submission: ours {cpu:.3f} s, nbgrader {each_cpu:.3f} s: {each_cpu / cpu:.1f}x")
-    print(json.dumps({
-        "n": options.n, "profile": options.profile, "ratio": round(whole / mine, 1),
-        "equal_scores": equal, "phases": phases,
-    }))  # fmt: skip
-    sys.exit(0 if equal else 1)
-
-
-if __name__ == "__main__":
-    main()
+    own_cpu = (phases["host_cpu"] + phases["sandbox_cpu"]) / n
+    rows = [
+        {"": "ours", "submissions run": n, "seconds for all": mine,
+         "CPU s each": own_cpu},
+        {"": "nbgrader", "submissions run": count, "seconds for all": whole,
+         "CPU s each": each_cpu},
+    ]  # fmt: skip
+    return rows, {
+        "n": n, "profile": profile, "ratio": round(whole / mine, 1),
+        "cpu_ratio": round(each_cpu / own_cpu, 1),
+        "equal_scores": scores(book, sample) == scores(sampled, sample), "phases": phases,
+    }  # fmt: skip

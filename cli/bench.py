@@ -36,16 +36,29 @@ def table(rows: list[dict[str, Any]]) -> Table:
     return shown
 
 
+def _main(name: str) -> Any:
+    return importlib.import_module(f"benchmarks.{name}").main
+
+
 def bench(
     name: Annotated[str, typer.Argument(help=_("Name of a file in benchmarks/"))],
+    n: Annotated[int | None, typer.Option(help=_("How many submissions or learners"))] = None,
+    profile: Annotated[str | None, typer.Option(help="numpy, sklearn, torch")] = None,
 ) -> None:
-    """Run one benchmark."""
+    """Run one benchmark; options that are not given keep its own defaults."""
+    asked: dict[str, Any] = {"n": n, "profile": profile}
+    options = {key: value for key, value in asked.items() if value is not None}
     if name not in names():
         known = ", ".join(names()) or _("none yet")
         raise CliError(_("No benchmark {name!r}; there are: {known}", name=name, known=known))
     # Progress goes to standard error: the last line of standard output is the JSON.
     with Steps(Console(stderr=True)).step(_("Benchmark {name}", name=name)) as step:
-        rows, figures = importlib.import_module(f"benchmarks.{name}").main(step.detail)
+        try:
+            rows, figures = _main(name)(step.detail, **options)
+        except (TypeError, ValueError) as error:
+            if not options:
+                raise
+            raise CliError(f"bench {name}: {error}") from error
     Console().print(table(rows))
     print(json.dumps(figures))
 
