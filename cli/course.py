@@ -1,4 +1,4 @@
-"""`./dli course`: check, new, texts."""
+"""`./dli course`: check, new, texts, import."""
 
 from __future__ import annotations
 
@@ -83,6 +83,36 @@ def texts(course_id: Annotated[str, typer.Argument(metavar="COURSE")]) -> None:
                 line = _("{file}: {count} texts to translate", file=po, count=waiting)
                 console.print(line, soft_wrap=True)
     console.print(_("The translation files are up to date."))
+
+
+@app.command(name="import", help=_("Make a course out of an nbgrader course folder."))
+def import_(
+    folder: Annotated[Path, typer.Argument(help=_("The folder that holds source/"))],
+    course_id: Annotated[str, typer.Argument(metavar="COURSE")],
+    title: Annotated[str, typer.Option(help=_("Its title; change it in course.toml later"))] = "",
+) -> None:
+    """Notebooks as English originals, Korean texts empty. Nothing of the folder is run."""
+    from cli.course_import import ImportFailed, take_over
+
+    courses = core_settings.load().courses_dir
+    try:
+        made = take_over(folder.resolve(), courses, course_id, title)
+    except FileExistsError:
+        raise CliError(
+            _("{folder} is there already.", folder=courses / course_id),
+            _("Choose another id, or edit what is there."),
+        ) from None
+    except ImportFailed as error:
+        raise CliError(str(error), error.remedy) from None
+    except ValueError as error:
+        raise CliError(f"{course_id}: {error}") from None
+    console.print(_("Written: {folder}", folder=made.folder), soft_wrap=True)
+    for note in made.notes:
+        console.print(Text(note, style="yellow"), soft_wrap=True)
+    line = _("{notebooks} notebooks, {texts} texts to translate into Korean in locale/ko.",
+             notebooks=made.notebooks, texts=made.texts)  # fmt: skip
+    console.print(line, soft_wrap=True)
+    console.print(_("Next: ./dli course check {id}", id=course_id))
 
 
 def _load(settings: Settings, course_id: str) -> Course:
