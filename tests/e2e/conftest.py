@@ -7,34 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page
 
-from cli import testing
 from core.settings import ROOT
 from tests.platform import RunningPlatform, running_platform
 
 SCREENSHOTS = ROOT / "artifacts" / "screenshots"
-
-_QUIET = [
-    # As root in a container there is no sandbox; the rest keeps Chromium from calling its maker.
-    "--no-sandbox",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """One Chromium for the whole session; each person gets a context of their own."""
-    found = testing.browser()
-    assert found, "Chromium is missing; ./dli test installs it"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(found), args=_QUIET)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

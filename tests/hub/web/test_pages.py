@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tests.hub.web.browser import NARROW, WIDE, Theme, faults, page_in, sign_in
 from tests.hub.web.conftest import PASSWORD, HubSite
@@ -22,17 +22,6 @@ OWN_PAGES = (
     "/hub/change-password",
     "/hub/user/{name}/lab",
 )
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """One browser for all tests here; each test has a context of its own."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox"]
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
