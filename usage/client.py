@@ -55,6 +55,8 @@ class CohortSpec:
     """Longest GPU lab; None: the platform's setting."""
     learner_cap: int | None = None
     """Units that one learner may use of the pool; None: no cap of their own."""
+    daily_cap: int | None = None
+    """Units that one learner may use on one day of the cohort's zone; None: no such cap."""
     max_gpu_labs: int | None = None
     """GPU labs of this cohort at the same time; None: as many as there are slots."""
     allowance: int = 0

@@ -50,6 +50,7 @@ def put(session: Session, spec: CohortSpec, known_courses: set[str], time: Clock
     row.courses = sorted(set(spec.courses))
     row.lab_max_ms = None if spec.lab_max_minutes is None else spec.lab_max_minutes * 60_000
     row.learner_cap, row.max_gpu_labs = spec.learner_cap, spec.max_gpu_labs
+    row.daily_cap = spec.daily_cap
     session.flush()
     ledger.account(session, spec.id, ledger.POOL)
     _change_caps(session, spec.id, old_cap, spec.learner_cap)
@@ -71,6 +72,7 @@ def _check(spec: CohortSpec, known_courses: set[str]) -> None:
     limits = {
         "lab_max_minutes": (spec.lab_max_minutes, 10_080),
         "learner_cap": (spec.learner_cap, ledger.LARGEST),
+        "daily_cap": (spec.daily_cap, ledger.LARGEST),
         "max_gpu_labs": (spec.max_gpu_labs, 10_000),
     }
     for field, (value, most) in limits.items():

@@ -23,6 +23,7 @@ from usage.models import (
     Person,
     Request,
     SlotRow,
+    Window,
 )
 
 _CHART_POINTS = 200
@@ -70,6 +71,7 @@ class CohortPage:
     charges: list[Charge]
     entries: list[Entry]
     requests: list[Request]
+    windows: list[Window]
     burn: Burn
 
 
@@ -122,8 +124,20 @@ def cohort_page(session: Session, cohort_id: str) -> CohortPage:
                 .order_by(Request.created_at)
             ).all()
         ),
+        windows=windows_of(session, cohort_id),
         burn=burn_down([(e.at, e.amount) for e in entries]),
     )
+
+
+def windows_of(session: Session, cohort_id: str) -> list[Window]:
+    """Reserved windows that were not given up, by time; the last 50."""
+    rows = session.scalars(
+        select(Window)
+        .where(Window.cohort_id == cohort_id, Window.removed_at.is_(None))
+        .order_by(Window.starts_at.desc())
+        .limit(50)
+    ).all()
+    return list(reversed(rows))
 
 
 def _members(session: Session, cohort_id: str) -> list[Member]:

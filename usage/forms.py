@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel
 
 from core.units import gpu_hours
+from core.wire import Isolation
 from usage.client import CohortSpec
 from usage.refusals import No
 
@@ -24,8 +26,28 @@ class CohortForm(BaseModel):
     courses: list[str] = []
     lab_max_minutes: str = ""
     learner_hours: str = ""
+    daily_hours: str = ""
     max_gpu_labs: str = ""
     allowance_hours: str = ""
+
+
+class LimitsForm(BaseModel):
+    """The form for a cohort's end and limits; empty fields mean: no limit of its own."""
+
+    ends: str = ""
+    lab_max_minutes: str = ""
+    learner_hours: str = ""
+    daily_hours: str = ""
+    max_gpu_labs: str = ""
+
+
+class WindowForm(BaseModel):
+    """The form for a reserved window."""
+
+    starts: str = ""
+    ends: str = ""
+    seats: str = ""
+    isolation: Isolation = "mig"
 
 
 class BookingForm(BaseModel):
@@ -66,8 +88,21 @@ def cohort_spec(form: CohortForm) -> CohortSpec:
         courses=form.courses,
         lab_max_minutes=_whole(form.lab_max_minutes, "lab_max_minutes"),
         learner_cap=_hours(form.learner_hours),
+        daily_cap=_hours(form.daily_hours),
         max_gpu_labs=_whole(form.max_gpu_labs, "max_gpu_labs"),
         allowance=_hours(form.allowance_hours) or 0,
+    )
+
+
+def limits(form: LimitsForm, now: CohortSpec) -> CohortSpec:
+    """The cohort with these limits; all else stays. Raises No for what cannot be read."""
+    return replace(
+        now,
+        ends=with_zone(form.ends, now.timezone) or now.ends,
+        lab_max_minutes=_whole(form.lab_max_minutes, "lab_max_minutes"),
+        learner_cap=_hours(form.learner_hours),
+        daily_cap=_hours(form.daily_hours),
+        max_gpu_labs=_whole(form.max_gpu_labs, "max_gpu_labs"),
     )
 
 

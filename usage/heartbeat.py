@@ -99,7 +99,7 @@ def _situation(
         weight=row.weight,
         to_end_ms=until(cohort.ends_at, time),
     )
-    return running, ledger.funds(session, row.cohort_id, row.username)
+    return running, ledger.funds_today(session, row.cohort_id, row.username, time.now())
 
 
 def forecast(session: Session, row: LeaseRow, rules: Rules, time: Clock) -> grants.Stop:

@@ -219,7 +219,7 @@ def _write(
 ) -> LeaseRow:
     weight = sum(slot.weight for slot in slots)
     limit_ms = min(cohort.lab_max_ms or rules.lab_max_ms, until(cohort.ends_at, time))
-    money = ledger.funds(session, cohort.id, ask.username)
+    money = ledger.funds_today(session, cohort.id, ask.username, time.now())
     grant_ms = grants.first_grant(weight, limit_ms, money, rules.window_ms)
     amount = units(grant_ms, weight)
     if grant_ms == 0 or not ledger.reserve(session, cohort.id, ask.username, amount):
@@ -265,7 +265,8 @@ def _no_money(cohort: Cohort, money: grants.Funds, limit_ms: int) -> No:
     if limit_ms < grants.MIN_START_MS:
         return No("cohort_ended", cohort=cohort.name, at=cohort.ends_at)
     if money.learner is not None and money.learner < money.pool:
-        return No("learner_cap_used", cohort=cohort.name, left=max(0, money.learner))
+        code = "daily_cap_used" if money.by_day else "learner_cap_used"
+        return No(code, cohort=cohort.name, left=max(0, money.learner))
     return No("budget_used", cohort=cohort.name, left=max(0, money.pool))
 
 

@@ -12,6 +12,7 @@ Promises (each one tested):
 from __future__ import annotations
 
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
@@ -56,6 +57,40 @@ def funds(session: Session, cohort: str, username: str) -> Funds:
         account(session, cohort, username)
         return funds(session, cohort, username)
     return Funds(left.get(POOL) or 0, left[username])
+
+
+def day_left(session: Session, holder: Cohort, username: str, now: datetime) -> int | None:
+    """Units that this learner may still set aside today, by the cohort's clock; None without a cap.
+
+    What is set aside counts as used, so labs that run at the same time share what is left.
+    """
+    if holder.daily_cap is None:
+        return None
+    midnight = now.astimezone(ZoneInfo(holder.timezone)).replace(
+        hour=0, minute=0, second=0, microsecond=0
+    )
+    posted = session.scalar(
+        select(func.sum(Entry.amount)).where(
+            Entry.username == username, Entry.cohort_id == holder.id, Entry.at >= midnight
+        )
+    )
+    held = session.scalar(
+        select(func.sum(LeaseRow.reserved)).where(
+            LeaseRow.username == username,
+            LeaseRow.cohort_id == holder.id,
+            LeaseRow.state != "ended",
+        )
+    )
+    return holder.daily_cap + int(posted or 0) - int(held or 0)
+
+
+def funds_today(session: Session, cohort: str, username: str, now: datetime) -> Funds:
+    """`funds`, with the cohort's cap for one day counted in."""
+    money = funds(session, cohort, username)
+    today = day_left(session, session.get_one(Cohort, cohort), username, now)
+    if today is None or (money.learner is not None and money.learner <= today):
+        return money
+    return Funds(money.pool, today, by_day=True)
 
 
 def reserve(session: Session, cohort: str, username: str, amount: int) -> bool:

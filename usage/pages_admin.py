@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Form, HTTPException, Request
 from starlette.responses import RedirectResponse, Response
 
 from core.ids import new_id
+from core.wire import GpuNeed
 from usage import desk, forms, texts, views
 from usage.api_internal import Service, Zone
 from usage.home import STAFF
@@ -89,6 +90,51 @@ def book(
         )
 
     return _do(request, service, zone, me, cohort, act)
+
+
+@router.post("/cohorts/{cohort}/limits")
+def set_limits(
+    request: Request,
+    cohort: str,
+    service: Service,
+    zone: Zone,
+    me: Admin,
+    form: Annotated[forms.LimitsForm, Form()],
+) -> Response:
+    """Change the cohort's end and what one learner and one lab may use."""
+
+    def act() -> None:
+        with service.database.read() as session:
+            now = views.spec_of(views.cohort(session, cohort))
+        service.put_cohort(forms.limits(form, now))
+
+    return _do(request, service, zone, me, cohort, act)
+
+
+@router.post("/cohorts/{cohort}/windows")
+def add_window(
+    request: Request,
+    cohort: str,
+    service: Service,
+    zone: Zone,
+    me: Admin,
+    form: Annotated[forms.WindowForm, Form()],
+) -> Response:
+    """Reserve GPU places for the cohort."""
+
+    def act() -> None:
+        seats = forms.whole(form.seats, "seats")
+        service.add_window(cohort, form.starts, form.ends, seats, GpuNeed(form.isolation), me.name)
+
+    return _do(request, service, zone, me, cohort, act)
+
+
+@router.post("/cohorts/{cohort}/windows/{window}/remove")
+def remove_window(
+    request: Request, cohort: str, window: str, service: Service, zone: Zone, me: Admin
+) -> Response:
+    """Give reserved places up."""
+    return _do(request, service, zone, me, cohort, lambda: service.remove_window(cohort, window))
 
 
 @router.post("/cohorts/{cohort}/codes")

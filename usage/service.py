@@ -12,8 +12,21 @@ from sqlalchemy.orm import Session
 
 from core import log
 from core.settings import Settings
-from core.wire import Enrolment, Lease, LeaseOrder, Observation, ReserveRequest, Slot
-from usage import cohorts, grants, heartbeat, idle, leases, ledger, queue, requests, views, waiting
+from core.wire import Enrolment, GpuNeed, Lease, LeaseOrder, Observation, ReserveRequest, Slot
+from usage import (
+    cohorts,
+    forms,
+    grants,
+    heartbeat,
+    idle,
+    leases,
+    ledger,
+    queue,
+    requests,
+    views,
+    waiting,
+    windows,
+)
 from usage.client import Budget, Charge, CohortSpec
 from usage.database import Database
 from usage.leases import Clock, Rules
@@ -291,6 +304,22 @@ class Usage:
             if ledger.book(session, cohort, kind, amount, actor, reason, key, now):
                 log.event(_log, "booked", cohort=cohort, kind=kind, units=amount, actor=actor)
             return views.budget(session, cohort)
+
+    def add_window(
+        self, cohort: str, starts: str, ends: str, seats: int, need: GpuNeed, actor: str
+    ) -> None:
+        """Reserve places; times without a zone are the cohort's."""
+        with self.database.write() as session:
+            zone = views.cohort(session, cohort).timezone
+            begin = cohorts.moment(forms.with_zone(starts, zone), "starts")
+            end = cohorts.moment(forms.with_zone(ends, zone), "ends")
+            windows.add(session, cohort, begin, end, seats, need, actor, self.clock)
+        log.event(_log, "places reserved", cohort=cohort, seats=seats, actor=actor)
+
+    def remove_window(self, cohort: str, window: str) -> None:
+        """Give reserved places up."""
+        with self.database.write() as session:
+            windows.remove(session, window, cohort, self.clock)
 
     def budget(self, cohort: str) -> Budget:
         """The pooled account."""

@@ -105,6 +105,10 @@ def _start_sentences() -> dict[str, str]:
             "Your own share of the GPU time of %(cohort)s is used up (%(left)s left). "
             "You can start without a GPU, or ask your instructor for more."
         ),
+        "daily_cap_used": _(
+            "Your share of today's GPU time of %(cohort)s is used up (%(left)s left). You can "
+            "start without a GPU today, or with one tomorrow."
+        ),
         "cohort_busy": _(
             "%(cohort)s runs its %(limit)s GPU labs already. You are number %(position)s in the "
             "queue; it is your turn in %(wait_seconds)s at the latest. Your home page shows your "

@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.units import units
-from usage.client import Budget, Charge
+from usage.client import Budget, Charge, CohortSpec
 from usage.leases import OPEN, Clock, until
 from usage.ledger import POOL
 from usage.models import Account, Cohort, Entry, LeaseRow, Membership
@@ -19,6 +19,24 @@ def cohort(session: Session, cohort_id: str) -> Cohort:
     if row is None:
         raise No("cohort_unknown", cohort=cohort_id)
     return row
+
+
+def spec_of(row: Cohort) -> CohortSpec:
+    """The cohort as `put_cohort` takes it."""
+    return CohortSpec(
+        id=row.id,
+        name=row.name,
+        organisation=row.organisation,
+        starts=row.starts_at.isoformat(),
+        ends=row.ends_at.isoformat(),
+        timezone=row.timezone,
+        courses=list(row.courses),
+        lab_max_minutes=None if row.lab_max_ms is None else row.lab_max_ms // 60_000,
+        learner_cap=row.learner_cap,
+        daily_cap=row.daily_cap,
+        max_gpu_labs=row.max_gpu_labs,
+        allowance=row.allowance,
+    )
 
 
 def budget(session: Session, cohort_id: str, username: str = POOL) -> Budget:

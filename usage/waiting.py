@@ -180,7 +180,7 @@ def _may_start(session: Session, row: Wait, offer: queue.Offer, time: Clock) -> 
         check_enrolment(session, row.cohort_id, row.username, row.course, time)
     except No:
         return False
-    money = ledger.funds(session, row.cohort_id, row.username)
+    money = ledger.funds_today(session, row.cohort_id, row.username, time.now())
     weight = sum(slot.weight for slot in offer.slots)
     return grants.first_grant(weight, grants.MIN_START_MS, money, grants.MIN_START_MS) > 0
 

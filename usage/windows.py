@@ -138,18 +138,3 @@ def remove(session: Session, window_id: str, cohort_id: str, time: Clock) -> Non
     if row is None or row.cohort_id != cohort_id:
         raise No("window_unknown")
     row.removed_at = row.removed_at or time.now()
-
-
-def of_cohort(session: Session, cohort_id: str, time: Clock) -> list[Window]:
-    """A cohort's windows that are not over, by time."""
-    return list(
-        session.scalars(
-            select(Window)
-            .where(
-                Window.cohort_id == cohort_id,
-                Window.removed_at.is_(None),
-                Window.ends_at > time.now(),
-            )
-            .order_by(Window.starts_at)
-        ).all()
-    )
