@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from core.course import Course, load
@@ -60,3 +61,21 @@ def test_the_solution_earns_all_and_the_unsolved_nothing(
 @pytest.mark.parametrize(("course", "file"), LABS, ids=[file.stem for _, file in LABS])
 def test_a_lab_runs_from_top_to_bottom(course: Course, file: Path, sandbox: ZygoteSandbox) -> None:
     assert rehearsal.lab(course, file, sandbox).errors == []
+
+
+def test_a_tiled_kernel_without_its_tile_earns_the_result_but_not_the_reads(
+    tmp_path: Path, sandbox: ZygoteSandbox
+) -> None:
+    course = load(ROOT / "courses/accelerated-python", Labs().images)
+    assignment, (file,) = course.assignment("heat"), course.notebooks("assignments", "heat")
+    assert assignment is not None
+    notebook = nbformat.read(file, as_version=4)
+    cells = {cell.id: cell for cell in notebook.cells}
+    cells["heat-step-tiled"].source = cells["heat-step"].source.replace(
+        "def heat_step(", "def heat_step_tiled("
+    )
+    nbformat.write(notebook, tmp_path / file.name)
+    run = rehearsal.solution(assignment, tmp_path / file.name, sandbox)
+    # Part 3 gives 4 points for the result; 4.06 reads per point of the plate leave 0.6 of 2.
+    assert run.possible - 2 <= run.points <= run.possible - 1
+    assert [error.split(":")[0] for error in run.errors] == ["tiled-reads"]

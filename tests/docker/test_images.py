@@ -108,3 +108,23 @@ def test_the_sandbox_has_the_labs_packages_and_nothing_of_ours(
         "print([n for n in ('usage', 'dli_lab', 'labs', 'grader', 'core') if u.find_spec(n)])"
     )
     assert run(client, image, "python3", "-c", code) == "[]"
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_numba_runs_kernels_in_its_simulator(client: docker.DockerClient, image: str) -> None:
+    code = (
+        "import os; os.environ['NUMBA_ENABLE_CUDASIM'] = '1'\n"
+        "import numpy as np\n"
+        "from numba import cuda\n"
+        "@cuda.jit\n"
+        "def double(x):\n"
+        "    i = cuda.grid(1)\n"
+        "    if i < x.size: x[i] *= 2\n"
+        "x = np.arange(5.0); double[2, 4](x); print(x.sum())"
+    )
+    assert run(client, image, "python3", "-c", code) == "20.0"
+
+
+def test_numba_compiles_without_a_place_to_write(client: docker.DockerClient) -> None:
+    code = "import numba; print(numba.njit(lambda x: x + 1)(41))"
+    assert run(client, IMAGES[1], "python3", "-c", code) == "42"
