@@ -59,7 +59,7 @@ def main(
 def notebook(number: int) -> bytes:
     """Work of `NOTEBOOK_BYTES` that no two learners share."""
     noise = random.Random(number).randbytes(NOTEBOOK_BYTES // 2 - 1000).hex()
-    made = v4.new_notebook(cells=[v4.new_code_cell(f"x = 'learner {number}'\n# {noise}")])
+    made = v4.new_notebook(cells=[v4.new_code_cell(f"x = 'learner {number}'\n# {noise}", id="a")])
     return bytes(writes(made).encode())
 
 

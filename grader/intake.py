@@ -72,7 +72,8 @@ def parse_notebook(name: str, data: bytes) -> Any:
         text = data.decode("utf-8")
         if not isinstance(json.loads(text).get("cells"), list):
             raise ValueError("no cells")
-        notebook = nbformat.reads(text, as_version=4)
+        # as nbformat.reads, which would check it once more and only log what is wrong
+        notebook = nbformat.convert(nbformat.reader.reads(text), 4)
         nbformat.validate(notebook)
     except _NOT_A_NOTEBOOK as error:
         raise Unacceptable(_bad_notebook(name)) from error
