@@ -1,0 +1,303 @@
+"""Every route of both services against every role: refused unless a line here says otherwise.
+
+The services' own code decides; only the Hub's answer to "whose token is this" is played. A route
+that is added without a line here must refuse everybody but admins, or this fails. Sign-in lockout
+is tested in tests/unit/hub, the browser side of sign-in in tests/hub/web.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
+
+from core import secrets
+from core.settings import Settings
+from core.wire import Enrolment
+from grader import app as grader_app
+from grader.models import Submission
+from tests.unit.usage.server import COURSE, HubDouble
+from usage import app as usage_app
+from usage.client import CohortSpec
+from web import security
+
+PEOPLE = {
+    "trainee": ("a", "trainee"),
+    "assistant": ("a", "assistant"),
+    "instructor": ("a", "instructor"),
+    "instructor-b": ("b", "instructor"),
+    "stranger": ("", ""),
+    "admin": ("", ""),
+}
+EVERYBODY = {"anonymous", *PEOPLE}
+KEYS = ("key-hub", "key-agent", "key-worker", "key-cli")
+SIGNED_IN = set(PEOPLE)
+STAFF_A = {"assistant", "instructor", "admin"}
+FILLED = {
+    "cohort": "a", "course": "intro", "assignment": "work", "submission": "sub-1",
+    "notebook": "n", "action": "grade", "name": "x.css", "host": "h", "lease_id": "l", "code": "c",
+    "warning_id": "w", "request_id": "1", "batch": "b", "job": "j", "certificate": "c",
+}  # fmt: skip
+FORM = {"grant": "yes", "username": "trainee"}
+"""Fields of posts that ask for the role only once they could be read."""
+
+OPEN = {"/healthz", "/static/{name:path}", "/language", "/oauth_callback", "/logout"}
+
+
+@dataclass
+class Service:
+    """One application with somebody's requests to it."""
+
+    app: FastAPI
+    client: TestClient
+    name: str
+
+    def routes(self) -> list[tuple[str, str]]:
+        """(method, path) of each route, below included routers too."""
+        found = set()
+        for route in _flat(self.app.routes):
+            found |= {(m, route.path) for m in (route.methods or ()) if m not in ("HEAD",)}
+        return sorted(found, key=lambda item: (item[1], item[0]))
+
+    def ask(self, method: str, path: str, who: str, **headers: str) -> httpx.Response:
+        """As a browser of `who` ("lab:x": x's lab, "key-…": one of our processes)."""
+        target = re.sub(r"\{(\w+)(?::path)?\}", lambda m: FILLED.get(m[1], "1"), path)
+        self.client.cookies.clear()
+        sent: dict[str, str] = {"Idempotency-Key": "key-12345678"}
+        hub = self.app.state.sign_in
+        if who.startswith("lab:"):
+            sent["Authorization"] = f"token {who}"
+        elif who.startswith("key-"):
+            sent["Authorization"] = f"Bearer {self.app.state.keys[who]}"
+        else:
+            self.client.cookies.set(hub.csrf_cookie, "c")
+            session = ""
+            if who != "anonymous":
+                session = "s"
+                sealed = hub._seal({"token": f"page:{who}", "id": session})
+                self.client.cookies.set(hub.session_cookie, sealed)
+            token = security.csrf_token(hub.csrf_key, "c", session)
+            sent |= {"X-CSRF-Token": token, "Sec-Fetch-Site": "same-origin", "Origin": hub.origin}
+        sent |= headers
+        form = None if method == "GET" or path.startswith("/api/") else FORM
+        return self.client.request(method, target, headers=sent, data=form, follow_redirects=False)
+
+
+def _flat(routes: Any) -> Iterator[APIRoute]:
+    for route in routes:
+        if isinstance(route, APIRoute):
+            yield route
+        elif getattr(route, "effective_candidates", None):  # FastAPI keeps included routers whole
+            yield from route.effective_candidates()
+
+
+async def _whose(token: str, _session: str = "") -> dict[str, Any] | None:
+    kind, _sep, name = token.partition(":")
+    if name not in PEOPLE:
+        return None
+    services = [f"access:services!service={s}" for s in ("usage", "grader")]
+    scopes = services if kind == "page" else [f"access:servers!server={name}/"]
+    return {"name": name, "kind": "user", "admin": name == "admin", "scopes": scopes}
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    folder = tmp_path_factory.mktemp("routes")
+    secrets.ensure(folder)
+    course = folder / "courses" / "intro"
+    for lab in ("first", "plain"):
+        (course / "labs" / lab).mkdir(parents=True)
+        (course / "labs" / lab / "a.ipynb").write_text("{}")
+    (course / "course.toml").write_text(COURSE, encoding="utf-8")
+    return Settings(state_dir=folder, courses_dir=folder / "courses")
+
+
+@pytest.fixture(scope="module")
+def usage(settings: Settings) -> Iterator[Service]:
+    app = usage_app.create_app(settings, HubDouble())
+    app.state.sign_in.model = _whose
+    now = datetime.now(UTC)
+    times = {"starts": now - timedelta(days=1), "ends": now + timedelta(days=1)}
+    for cohort in ("a", "b"):
+        dates = {key: value.isoformat() for key, value in times.items()}
+        app.state.usage.put_cohort(CohortSpec(id=cohort, name=cohort, courses=["intro"], **dates))
+    for name, (cohort, role) in PEOPLE.items():
+        if cohort:
+            app.state.usage.enrol(cohort, name, role)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield Service(app, client, "usage")
+
+
+@pytest.fixture(scope="module")
+def grader(settings: Settings) -> Iterator[Service]:
+    app = grader_app.create_app(settings)
+    app.state.sign_in.model = _whose
+    courses = {"a": "intro", "b": "other"}
+    app.state.desk.access._enrolments = lambda name: [
+        Enrolment(cohort, role, [courses[cohort]], True)
+        for cohort, role in [PEOPLE[name]]
+        if cohort
+    ]
+    blob = app.state.desk.blobs.put(b"tar")
+    with app.state.desk.database.write() as session:
+        session.add(
+            Submission(
+                id="sub-1",
+                course="intro",
+                assignment="work",
+                username="trainee",
+                attempt=1,
+                key="k" * 8,
+                sha256=blob,
+                size=3,
+                notebooks=["n"],
+                received_at=datetime.now(UTC),
+                late=False,
+            )
+        )
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield Service(app, client, "grader")
+
+
+def refused(answer: httpx.Response) -> bool:
+    """Turned away at the door (404: as if it did not exist; 303: to sign in)."""
+    signing_in = answer.status_code == 303 and "/hub/api/oauth2/" in answer.headers["location"]
+    return signing_in or answer.status_code in (401, 403, 404)
+
+
+LABS = {"lab:trainee", "lab:instructor-b"}
+USAGE = [
+    (r"\w+ /api/internal/hosts/.*", {"key-agent"}),
+    (r"POST /api/internal/leases/.*/release", {"key-hub", "key-agent", "key-worker"}),
+    (r"POST /api/internal/leases.*", {"key-hub", "key-worker"}),
+    (r"POST /api/internal/codes/.*", {"key-hub"}),
+    (r"GET /api/internal/enrolments", {"key-hub", "key-worker", "key-cli"}),
+    (r"\w+ /api/internal/.*", {"key-cli"}),
+    (r"\w+ /api/me/.*", LABS),
+    (r"GET /admin/cohorts/{cohort}", STAFF_A),
+    (r"GET /(live)?|POST /(queue/leave|start|stop|requests)", SIGNED_IN),
+    (r"POST /admin/cohorts/{cohort}/requests/{request_id}", {"instructor", "admin"}),
+    (r".*", {"admin"}),
+]
+"""Who may pass on the usage service: the first line that fits."""
+
+GRADER = [
+    (r"\w+ /api/cli/.*", {"key-cli"}),
+    (r"GET /api/lab/assignments", LABS),
+    (r"POST /api/lab/.*/{action}|GET /api/lab/.*/collect", set()),
+    (r"\w+ /api/lab/.*", {"lab:trainee"}),
+    (r"GET /", SIGNED_IN),
+    (r"GET /submissions/{submission}(/archive|/feedback/{notebook})?", {"trainee", *STAFF_A}),
+    (r".*", STAFF_A),
+]
+"""The same of the grader service."""
+
+
+def allowed(lines: list[tuple[str, set[str]]], method: str, path: str) -> set[str]:
+    """Who may pass."""
+    return next(who for pattern, who in lines if re.fullmatch(pattern, f"{method} {path}"))
+
+
+CALLERS = [*sorted(EVERYBODY), "lab:trainee", "lab:instructor-b", "lab:nobody", *KEYS]
+
+
+@pytest.mark.parametrize("which", ["usage", "grader"])
+def test_nobody_passes_who_is_not_named(which: str, request: pytest.FixtureRequest) -> None:
+    service: Service = request.getfixturevalue(which)
+    lines = USAGE if which == "usage" else GRADER
+    passed, cells = [], 0
+    for method, path in service.routes():
+        may = EVERYBODY if path in OPEN else allowed(lines, method, path)
+        row = {who: service.ask(method, path, who) for who in CALLERS}
+        cells += len(row)
+        marks = " ".join(f"{who}={a.status_code}" for who, a in row.items())
+        print(f"{method:<6} {path:<60} {marks}")
+        if path in OPEN:
+            continue
+        passed += [
+            (method, path, who, answer.status_code)
+            for who, answer in row.items()
+            if not refused(answer) and who not in may
+        ]
+        assert all(answer.status_code < 500 for answer in row.values()), (path, marks)
+    print(f"{cells} cells")
+    assert cells > 300
+    assert passed == []
+
+
+def test_those_named_do_pass(usage: Service, grader: Service) -> None:
+    """The matrix could be empty by refusing all; these show that it does not."""
+    for who in STAFF_A:
+        assert usage.ask("GET", "/admin/cohorts/{cohort}", who).status_code == 200
+        assert grader.ask("GET", "/courses/{course}", who).status_code == 200
+    assert usage.ask("GET", "/admin", "admin").status_code == 200
+    assert usage.ask("GET", "/api/me/status", "lab:trainee").status_code == 200
+    assert grader.ask("GET", "/submissions/{submission}/archive", "trainee").status_code == 200
+    for key in ("key-hub", "key-worker", "key-cli"):
+        answer = usage.ask("GET", "/api/internal/enrolments", key)
+        assert not refused(answer)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-CSRF-Token": ""},
+        {"X-CSRF-Token": "0" * 64},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "", "Origin": "https://evil.example"},
+    ],
+    ids=["no token", "wrong token", "cross-site", "same-site", "foreign origin"],
+)
+def test_forged_posts_are_refused(headers: dict[str, str], usage: Service, grader: Service) -> None:
+    tried = 0
+    for service in (usage, grader):
+        for method, path in service.routes():
+            if method in ("GET", "OPTIONS") or path.startswith("/api/"):
+                continue
+            answer = service.ask(method, path, "admin", **headers)
+            assert answer.status_code == 403, (path, answer.status_code)
+            tried += 1
+    assert tried > 12
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["//evil.example", "https://evil.example", "/\\evil.example", "\\\\evil.example",
+     "javascript:alert(1)", "/%0d%0aSet-Cookie:x=1", "///evil.example", "http:evil.example",
+     "/\tevil", "@evil.example", "/services/usage/..//evil.example"],
+)  # fmt: skip
+def test_redirects_stay_here(target: str, usage: Service) -> None:
+    hub = usage.app.state.sign_in
+    token = security.csrf_token(hub.csrf_key, "c", "s")
+    usage.ask("GET", "/", "trainee")  # sets the cookies of the client
+    answer = usage.client.post(
+        "/language",
+        data={"language": "en", "next": target},
+        headers={"X-CSRF-Token": token, "Sec-Fetch-Site": "same-origin"},
+        follow_redirects=False,
+    )
+    assert answer.status_code == 303
+    where = answer.headers["location"]
+    found = httpx.URL(hub.origin).join(where)
+    assert found.host == httpx.URL(hub.origin).host, where
+    assert "set-cookie" not in where.lower().split("\n")[1:2]
+
+
+def test_long_and_hostile_names(usage: Service, caplog: pytest.LogCaptureFixture) -> None:
+    """A megabyte or a line break where a name belongs: a plain refusal, and one log line."""
+    key = {"Authorization": f"Bearer {usage.app.state.keys['key-hub']}"}
+    for name in ("x" * 1_000_000, 'a\n{"event":"forged"}', "a\0b", "\u202eadmin"):
+        body = {"code": "c", "username": name, "name": name}
+        answer = usage.client.post("/api/internal/codes/join", json=body, headers=key)
+        assert 400 <= answer.status_code < 500
+        assert len(answer.content) < 20_000
+    assert not [r for r in caplog.records if "\n" in r.getMessage()]
