@@ -46,6 +46,8 @@ _log = logging.getLogger("labs.agent")
 TICK_S = 0.2
 LOOK_S = 1.0
 INVENTORY_S = 60.0
+LOOK_OVERDUE_MS = 9_000
+"""Without a look for so long (Docker does not answer) reports go on without one."""
 NICENESS = -10
 GUARD_S = 60.0
 _SIGNALS = {Deed.ASK: signal.SIGTERM, Deed.KILL: signal.SIGKILL}
@@ -68,6 +70,8 @@ class Agent:
         self._lock = threading.Lock()
         self._exits = Exits()
         self._ended = False
+        self._looked_ms = 0
+        self._beat_ms = boot_ms() - LOOK_OVERDUE_MS  # the first report does not wait
         for lab in self._labs.values():
             self._follow(lab)
         self._told: set[tuple[str, Deed]] = set()
@@ -148,6 +152,7 @@ class Agent:
     def look(self) -> None:
         """Find labs that were started since the last look."""
         wanted = [f"dli.instance={self.settings.instance}", "dli.kind=lab"]
+        began = boot_ms()
         try:
             found = self._api().containers(filters={"label": wanted})
             new = [item["Id"] for item in found if self._is_new(item["Id"])]
@@ -158,6 +163,7 @@ class Agent:
             self._docker = None
             return
         self._ignored.intersection_update(item["Id"] for item in found)
+        self._looked_ms = began
 
     def _is_new(self, container_id: str) -> bool:
         return container_id not in self._labs and container_id not in self._ignored
@@ -195,12 +201,18 @@ class Agent:
     # -- heartbeat ---------------------------------------------------------------------------------
 
     def beat(self) -> None:
-        """Report held times, take the orders, keep both on disk."""
+        """Report held times, take the orders, keep both on disk.
+
+        Not before a look that began after the last report: the usage service closes a lease whose
+        container two reports do not name, and a lab that a slow Docker has just started is no such.
+        """
+        if self._looked_ms <= self._beat_ms and boot_ms() - self._beat_ms < LOOK_OVERDUE_MS:
+            return
         self._measure()
         with self._lock:
             labs = list(self._labs.values())
             news, self._ended = self._ended, False
-        now = boot_ms()
+        now = self._beat_ms = boot_ms()
         try:
             orders = self._usage.observe(self.host, Observation(boot_id(), report(labs, now)))
         except _USAGE_ERRORS as error:
