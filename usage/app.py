@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
+from sqlalchemy.exc import DataError
 
 from core import course, log
 from core.settings import Settings
@@ -52,6 +53,8 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
     app.state.usage = usage
     app.state.courses = courses
     app.add_exception_handler(texts.Said, _said)
+    app.add_exception_handler(OverflowError, _unfit)
+    app.add_exception_handler(DataError, _unfit)
     app.include_router(api_internal.router)
     app.include_router(api_lab.router)
     app.include_router(pages_home.router)
@@ -71,6 +74,12 @@ async def _greet(hub: Hub) -> None:
 async def _said(_request: Request, problem: Exception) -> Response:
     assert isinstance(problem, texts.Said)
     return JSONResponse(asdict(problem.refusal), 409)
+
+
+async def _unfit(_request: Request, problem: Exception) -> Response:
+    """A number or text that no column can hold: the sender's mistake, and nothing was written."""
+    log.event(_log, "value does not fit", error=f"{problem!r:.300}")
+    return JSONResponse({"detail": "a number is too large or a text too long"}, 422)
 
 
 def _metrics(request: Request) -> Response:

@@ -17,6 +17,9 @@ from usage.leases import Clock, until
 from usage.models import Account, Code, Cohort, Membership, Person
 from usage.refusals import No
 
+YEARS = (2000, 2200)
+"""A time outside is a slip of the keyboard, and some have no meaning in every zone."""
+
 ROLES = ("trainee", "assistant", "instructor", "admin")
 _CODE = re.compile(r"[A-Z0-9][A-Z0-9-]{3,38}[A-Z0-9]")
 _USERNAME = re.compile(r"[^\x00-\x1f\x7f/]{1,200}")
@@ -30,6 +33,8 @@ def moment(text: str, field: str) -> datetime:
         raise No("time_unreadable", field=field, value=text) from None
     if value.tzinfo is None:
         raise No("time_without_zone", field=field, value=text)
+    if not YEARS[0] <= value.year <= YEARS[1]:
+        raise No("time_unreadable", field=field, value=text)
     return value
 
 

@@ -8,12 +8,15 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from core.ids import new_id
-from core.units import units
+from core.units import WHOLE, units
 from core.wire import LeaseOrder, Observation, SeenContainer, Slot
 from usage import grants, ledger
-from usage.leases import OPEN, Clock, Rules, end, held_now, see, until
+from usage.leases import MOST_HELD_MS, OPEN, Clock, Rules, end, held_now, see, until
 from usage.models import Cohort, LeaseRow, Notice, SlotRow
 from usage.refusals import No
+
+MOST_MEMORY_MB = 10**9
+MOST_WEIGHT = 64 * WHOLE  # a model may count for more than one GPU
 
 MISSES = 2
 """Heartbeats without its container after which an active lease is closed. One is not enough: a
@@ -42,7 +45,8 @@ def _check_inventory(host: str, slots: list[Slot]) -> None:
     for slot in slots:
         if slot.host != host:
             raise No("slot_host", slot=slot.id, host=host)
-        if slot.weight <= 0 or slot.memory_mb < 0 or ids.count(slot.id) > 1:
+        sizes = 0 < slot.weight <= MOST_WEIGHT and 0 <= slot.memory_mb <= MOST_MEMORY_MB
+        if not sizes or ids.count(slot.id) > 1:
             raise No("slot_bad", slot=slot.id)
 
 
@@ -61,7 +65,8 @@ def _one(session: Session, seen: SeenContainer, rules: Rules, time: Clock) -> Le
         reason = "unknown lease" if row is None else row.end_reason
         return LeaseOrder(seen.lease_id, 0, stop=True, reason=reason)
     row.missing = 0
-    see(row, max(0, seen.held_ms), time)
+    # A held time beyond every lab's is a fault of the agent's: it must not become a charge.
+    see(row, seen.held_ms if 0 <= seen.held_ms <= MOST_HELD_MS else row.held_ms, time)
     if not seen.running:
         # While it is still being started the spawner says how that ended (a failed start is free).
         if row.state == "active":

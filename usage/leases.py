@@ -26,6 +26,9 @@ from usage.stops import DueStop
 
 OPEN = ("reserved", "active")
 
+MOST_HELD_MS = 366 * 86_400_000
+"""No lab is held for longer than a year: a larger held time is a mistake."""
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -305,6 +308,8 @@ def release(
     """End the lease. Again is harmless. Raises No for an unknown lease or a negative time."""
     if held_ms is not None and held_ms < 0:
         raise No("held_negative", held_ms=held_ms)
+    if held_ms is not None and held_ms > MOST_HELD_MS:
+        raise No("number_out_of_range", field="held_ms", value=held_ms, least=0, most=MOST_HELD_MS)
     row = get(session, lease_id)
     if row.state != "ended":
         end(session, row, held_ms, reason, platform_fault, rules, time)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import httpx
@@ -14,8 +15,10 @@ from hypothesis import HealthCheck, given, settings
 
 from core import secrets
 from core.settings import Settings
+from tests.unit.usage.conftest import World, slot
 from tests.unit.usage.server import COURSE, Running, serving
 from usage import app as usage_app
+from usage.refusals import No
 
 KEYS = ("key-cli", "key-hub", "key-agent", "key-worker")
 EXAMPLES = 12
@@ -76,6 +79,55 @@ def test_no_request_ends_in_a_server_error(service: Running, operation) -> None:
         assert answer.status_code != 405
 
     ask()
+
+
+HUGE = 10**30
+SLOT = asdict(slot(1))
+COHORT = {
+    "id": "kt",
+    "name": "n",
+    "starts": "2026-11-01T00:00:00+09:00",
+    "ends": "2036-12-30T00:00:00+09:00",
+    "courses": ["intro"],
+}
+NEED = {"isolation": "mig", "memory_mb": HUGE, "count": HUGE}
+ASK = {"spawn_id": "s", "username": "ann", "cohort": "kt", "course": "intro", "lab": "x"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "key", "body"),
+    [
+        ("PUT", "/hosts/h1/inventory", "key-agent", [{**SLOT, "memory_mb": HUGE}]),
+        ("PUT", "/hosts/h1/inventory", "key-agent", [{**SLOT, "weight": HUGE}]),
+        ("PUT", "/cohorts/kt", "key-cli", {**COHORT, "allowance": HUGE}),
+        ("PUT", "/cohorts/kt", "key-cli", {**COHORT, "starts": "0001-01-01T00:00:00+09:00"}),
+        ("PUT", "/cohorts/kt", "key-cli", {**COHORT, "ends": "9999-12-31T23:59:59-09:00"}),
+        ("PUT", "/codes/ABCDE", "key-cli", {"cohort": "kt", "seats": HUGE}),
+        ("PUT", "/codes/ABCDE", "key-cli", {"cohort": "kt", "seats": 5, "expires": "0001-01-01"}),
+        ("POST", "/leases", "key-hub", {**ASK, "need": NEED}),
+        ("POST", "/leases/x/release", "key-hub", {"held_ms": HUGE, "reason": "x"}),
+    ],
+)
+def test_absurd_numbers_and_times_are_refused(
+    service: Running, method: str, path: str, key: str, body: object
+) -> None:
+    bearer = {"Authorization": f"Bearer {secrets.load(service.folder, key)}"}
+    url = f"{service.url}/api/internal{path}"
+    answer = httpx.request(method, url, headers=bearer, json=body, timeout=20)
+    assert answer.status_code in (409, 422), answer.text
+
+
+def test_an_absurd_held_time_is_no_charge(world: World) -> None:
+    world.cohort()
+    world.people("ann")
+    world.slots(slot(1))
+    lease = world.running("ann")
+    world.beat((lease, 20_000))
+    world.beat((lease, HUGE))
+    world.beat((lease, -5))
+    assert world.state(lease).held_ms == 20_000
+    with pytest.raises(No, match="number_out_of_range"):
+        world.usage.release(lease.id, HUGE, "stopped", False)
 
 
 def test_the_document_names_the_whole_api() -> None:
