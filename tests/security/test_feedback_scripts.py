@@ -1,0 +1,116 @@
+"""Hostile notebooks as feedback pages in a real browser: no script runs, nothing is fetched.
+
+Every payload would call back to the page's own server or open a dialog. A control page without our
+policy shows that the browser and the payloads do work.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from playwright.sync_api import sync_playwright
+
+from grader.feedback import _exporter
+from grader.pages_learner import NOTEBOOK_POLICY
+
+JS = "fetch('/hit/{n}');top.alert?.({n})"
+SHAPES = [
+    "<script>{js}</script>", "<ScRiPt>{js}</sCrIpT>", "<img src=x onerror=\"{js}\">",
+    "<svg onload=\"{js}\">", "<svg><script>{js}</script></svg>", "<body onload=\"{js}\">",
+    "<iframe srcdoc=\"<script>parent.{js}</script>\"></iframe>", "<iframe src=\"javascript:{js}\">",
+    "<details open ontoggle=\"{js}\">", "<video><source onerror=\"{js}\"></video>",
+    "<audio src=x onerror=\"{js}\">", "<input autofocus onfocus=\"{js}\">",
+    "<math><mtext><img src=x onerror=\"{js}\"></mtext></math>", "<object data=\"/hit/{n}\">",
+    "<embed src=\"/hit/{n}\">", "<link rel=stylesheet href=\"/hit/{n}\">",
+    "<style>@import '/hit/{n}';</style>", "<meta http-equiv=refresh content=\"0;url=/hit/{n}\">",
+    "<marquee onstart=\"{js}\">", "<img src=\"/hit/{n}\">", "<a href=\"javascript:{js}\">x</a>",
+    "<base href=\"/hit/{n}/\"><img src=y>", "<script src=\"/hit/{n}\"></script>",
+    "</pre></div><script>{js}</script>", "<noscript><p title=\"</noscript><script>{js}</script>\">",
+    "<template><script>{js}</script></template><img src=x onerror=\"{js}\">",
+    "<form action=\"/hit/{n}\"><button id=go autofocus>x</button></form>",
+]  # fmt: skip
+
+
+def payloads() -> list[str]:
+    """Each shape with a number of its own."""
+    return [s.format(js=JS.format(n=n), n=n) for n, s in enumerate(SHAPES)]
+
+
+def page() -> str:
+    """The feedback page of a notebook that is nothing but payloads."""
+    cells = [new_markdown_cell(text) for text in payloads()]
+    for text in payloads():
+        shown = new_output("display_data", {"text/html": text, "text/plain": "x"})
+        script = new_output("display_data", {"application/javascript": text})
+        drawn = new_output("display_data", {"image/svg+xml": f"<svg>{text}</svg>"})
+        printed = new_output("stream", text=text)
+        cells.append(new_code_cell(text, outputs=[shown, script, drawn, printed]))
+    notebook = nbformat.from_dict(new_notebook(cells=cells))
+    about: dict[str, object] = {
+        "notebook": "<script>fetch('/hit/name')</script>",
+        "score": 0,
+        "max_score": 1,
+        "late_penalty": 0,
+    }
+    html, _resources = _exporter().from_notebook_node(notebook, resources={"nbgrader": about})
+    return str(html)
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[tuple[str, list[str]]]:
+    hits: list[str] = []
+    pages = {"/feedback": page(), "/control": "".join(payloads())}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path.startswith("/hit"):
+                hits.append(self.path)
+            body = pages.get(self.path, "").encode()
+            self.send_response(200 if body else 404)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            if self.path == "/feedback":
+                self.send_header("Content-Security-Policy", NOTEBOOK_POLICY)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Quiet: `hits` has what matters."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", hits
+    server.shutdown()
+    server.server_close()
+
+
+def visit(url: str) -> int:
+    """Open a page, press what can be pressed; how many dialogs opened."""
+    dialogs = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium")
+        tab = browser.new_page()
+        tab.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+        tab.goto(url, wait_until="commit")
+        tab.wait_for_timeout(1500)
+        browser.close()
+    return len(dialogs)
+
+
+def test_no_payload_runs_or_fetches(site: tuple[str, list[str]]) -> None:
+    url, hits = site
+    assert len(payloads()) * 6 >= 50  # as text, as source, and in four kinds of output
+    assert page().count("fetch(") > 20, "the page shows the payloads"
+    dialogs = visit(f"{url}/feedback")
+    assert (dialogs, hits) == (0, [])
+
+
+def test_the_payloads_do_work_without_the_policy(site: tuple[str, list[str]]) -> None:
+    url, hits = site
+    visit(f"{url}/control")
+    assert hits
+    hits.clear()
