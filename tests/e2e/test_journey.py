@@ -120,7 +120,8 @@ def fill_sign_up(page: Page, name: str, code: str) -> None:
 def start(trainee: Visitor, lab_id: str, gpu: str) -> Page:
     """Press Start on the home page; ends on the pending page or in the lab."""
     page = trainee.open("/services/usage/")
-    form = page.locator(f"form:has(input[name=lab][value={lab_id}])")
+    form = page.locator("form:has(input[name=course][value=intro-dl])")
+    form = form.and_(page.locator(f"form:has(input[name=lab][value={lab_id}])"))
     form.locator(f"button[name=gpu][value={gpu}]").click()
     page.wait_for_url(re.compile(r"/hub/spawn-pending/|/user/"))
     return page
