@@ -48,11 +48,12 @@ def account(session: Session, cohort: str, username: str) -> Account:
 def funds(session: Session, cohort: str, username: str) -> Funds:
     """What may still be reserved for this learner."""
     rows = session.execute(
-        select(Account.username, Account.cap, Account.settled + Account.reserved).where(
+        select(Account.username, Account.cap, Account.settled + Account.reserved, Account.id).where(
             Account.cohort_id == cohort, Account.username.in_([POOL, username])
         )
     ).all()
-    left = {name: None if cap is None else cap - spent for name, cap, spent in rows}
+    left = {name: None if cap is None else cap - spent for name, cap, spent, _ in rows}
+    session.info.setdefault("accounts", {}).update({(cohort, r[0]): r[3] for r in rows})
     if username not in left:  # no lab yet: an account with the cohort's cap is made
         account(session, cohort, username)
         return funds(session, cohort, username)
