@@ -3,8 +3,9 @@
 The real service in a process of its own, spoken to over HTTP with the client that the Hub uses.
 Everybody reserves at the same moment, as many at a time as the Hub has threads for it; then all
 labs report once (renew), then all end (settle). Each request's time counts from its sending; the
-seconds of all starts also hold the waiting for a thread. Figures: `starts` within `seconds`, `p95_ms`
-of one start, the worse of the two databases; `locked` counts answers that named a locked database.
+seconds of all starts also hold the waiting for a thread. Figures: `starts` within `seconds` and
+`p95_ms` of one start, the worse of the two databases; `locked` counts answers that named a locked
+database.
 """
 
 from __future__ import annotations
