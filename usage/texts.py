@@ -235,20 +235,20 @@ def warning(code: str, left_seconds: int) -> str:
             "you want to keep."
         ),
         "budget": _(
-            "This lab stops in %(time)s: your cohort's GPU time is nearly used up. Save your work. "
-            "You can ask your instructor for more, or go on without a GPU."
+            "This lab stops in %(time)s: your cohort's GPU time is nearly used up. Save your work, "
+            "ask for more, or go on without a GPU."
         ),
         "learner_cap": _(
-            "This lab stops in %(time)s: your own share of GPU time is nearly used up. Save your "
-            "work. You can ask your instructor for more, or go on without a GPU."
+            "This lab stops in %(time)s: your share of GPU time is nearly used up. Save your work, "
+            "ask for more, or go on without a GPU."
         ),
         "daily_cap": _(
-            "This lab stops in %(time)s: your share of today's GPU time is nearly used up. Save "
-            "your work. You can go on tomorrow, or without a GPU today."
+            "This lab stops in %(time)s: today's share of GPU time is nearly used up. Save your "
+            "work; go on tomorrow, or without a GPU."
         ),
         "idle": _(
-            "This lab stops in %(time)s: nothing has been computed in it for a while, and others "
-            "may need the GPU. Run a cell to keep it."
+            "This lab stops in %(time)s: nothing was computed for a while, and others may need the "
+            "GPU. Run a cell to keep it."
         ),
     }
     return text[code] % {"time": time}
