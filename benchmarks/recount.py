@@ -24,8 +24,9 @@ from sqlalchemy.orm import Session
 
 from core.units import UNITS_PER_GPU_HOUR, WHOLE
 from core.wire import GpuNeed, Lease, Observation, ReserveRequest, SeenContainer, Slot
+from store.database import Database
 from usage.client import CohortSpec
-from usage.database import Database
+from usage.database import open_database
 from usage.leases import Clock, Rules
 from usage.refusals import No
 from usage.service import Usage
@@ -206,7 +207,7 @@ class Play:
 
 def play(folder: Path, events: int, seed: int, say: Say) -> tuple[Play, list[str]]:
     """Play on a new database in `folder`; the play and what did not agree afterwards."""
-    database = Database(f"sqlite:///{folder}/usage.sqlite")
+    database = open_database(f"sqlite:///{folder}/usage.sqlite")
     event.listen(database.engine, "connect", lambda c, _r: c.execute("PRAGMA synchronous=OFF"))
     try:
         database.migrate()

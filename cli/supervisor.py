@@ -23,7 +23,7 @@ from core.settings import ROOT, Settings, environment
 
 UNIT_TEMPLATE = ROOT / "deploy" / "dli-labs.service"
 
-ROOMS = ("core", "hub", "labs", "usage", "grader", "web")
+ROOMS = ("core", "store", "hub", "labs", "usage", "grader", "web")
 _CODE = (".py", ".html", ".po", ".js", ".css", ".json")
 
 

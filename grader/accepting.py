@@ -12,8 +12,8 @@ from core.clock import now
 from core.ids import new_id
 from grader import intake, jobs
 from grader.blobs import Blobs
-from grader.database import Database
 from grader.models import Submission
+from store.database import Database
 
 
 class KeyReused(Exception):

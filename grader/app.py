@@ -9,15 +9,9 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from core.settings import Settings
-from grader import (
-    api_cli,
-    api_lab,
-    pages_certificate,
-    pages_learner,
-    pages_marking,
-    pages_teacher,
-)
+from grader import api_cli, api_lab
 from grader.desk import Desk
+from grader.pages import certificate, learner, marking, teacher
 from web.app import create_app as web_app
 
 
@@ -35,10 +29,6 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = web_app(settings, service="grader", room=Path(__file__).parent, lifespan=lifespan)
     app.state.desk = desk
-    app.include_router(api_lab.router)
-    app.include_router(api_cli.router)
-    app.include_router(pages_learner.router)
-    app.include_router(pages_certificate.router)
-    app.include_router(pages_marking.router)
-    app.include_router(pages_teacher.router)
+    for part in (api_lab, api_cli, learner, certificate, marking, teacher):
+        app.include_router(part.router)
     return app

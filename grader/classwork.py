@@ -19,7 +19,6 @@ from core.settings import Settings
 from grader import dates, intake, jobs, marks
 from grader.autograde import Entry, Graded, Ungradable, release_notebook, settle
 from grader.blobs import Blobs
-from grader.database import Database
 from grader.gradebook import CourseBook
 from grader.models import Job, Score, Submission
 from grader.protocol import SandboxError
@@ -27,6 +26,7 @@ from grader.runner import Sandbox
 from grader.submissions import is_newest, student_id
 from grader.zygote.batch import ClassRun
 from grader.zygote.sandbox import modules
+from store.database import Database
 
 _LOG = logging.getLogger("grader.worker")
 PARALLEL = 2

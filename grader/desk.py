@@ -15,7 +15,7 @@ from core.log import event
 from core.settings import Settings
 from grader.access import Access, AccessBook, AccessUnknown
 from grader.blobs import Blobs
-from grader.database import Database
+from grader.database import open_database
 from usage.client import UsageClient
 from web.auth import Person
 from web.i18n import gettext as _
@@ -30,7 +30,7 @@ class Desk:
     def __init__(self, settings: Settings) -> None:
         """Migrates the database. Raises CourseError, FileNotFoundError (no secrets yet)."""
         self.settings = settings
-        self.database = Database(settings.grader_database)
+        self.database = open_database(settings.grader_database)
         self.database.migrate()
         self.blobs = Blobs(settings.state_dir / "blobs")
         self.receipt_key = secrets.load(settings.state_dir, "receipt")

@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 
 from core.clock import now
 from core.ids import new_id
-from grader.database import Database
 from grader.models import Job, Submission
 from grader.submissions import latest, scores_of
+from store.database import Database
 
 CLAIM_SECONDS = 60
 """A claim holds this long; its worker renews it while it works."""

@@ -25,13 +25,14 @@ from core.settings import Settings
 from grader import autograde, certificates, feedback, jobs, publish
 from grader.blobs import Blobs
 from grader.classwork import PARALLEL, ClassWork, entry_of, rescore
-from grader.database import Database
+from grader.database import open_database
 from grader.gradebook import CourseBook
 from grader.models import Job, Submission
 from grader.protocol import SandboxError
 from grader.runner import Sandbox
 from grader.submissions import latest, scores_of
 from grader.zygote.sandbox import ZygoteSandbox
+from store.database import Database
 
 _LOG = logging.getLogger("grader.worker")
 _IDLE_SECONDS = 0.5
@@ -187,7 +188,7 @@ def main() -> None:
     # nbgrader's own way with sessions; nothing of ours
     warnings.filterwarnings("ignore", category=SAWarning, module=r"nbgrader\.api")
     configured = settings.load()
-    database = Database(configured.grader_database)
+    database = open_database(configured.grader_database)
     database.migrate()
     sandbox = ZygoteSandbox(configured, PARALLEL)
     try:

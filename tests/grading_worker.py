@@ -14,7 +14,7 @@ from pathlib import Path
 
 from core.settings import Settings
 from grader import jobs, worker
-from grader.database import Database
+from grader.database import open_database
 from grader.protocol import Outcome, Test
 from grader.runner import Task
 
@@ -47,4 +47,4 @@ if __name__ == "__main__":
     jobs.CLAIM_SECONDS = 3
     worker._RENEW_SECONDS = 1
     given = settings(Path(sys.argv[1]), int(sys.argv[2]))
-    worker.Worker(given, Database(given.grader_database), Agreeable()).run(threading.Event())
+    worker.Worker(given, open_database(given.grader_database), Agreeable()).run(threading.Event())

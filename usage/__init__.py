@@ -7,8 +7,8 @@ Other rooms import `usage.client` alone. The service itself, from pure to outsid
 * `ledger`: the only code that changes accounts and entries. `leases`, `heartbeat`, `cohorts`,
   `requests`: what may happen, each inside one transaction. `views`, `desk`, `home`: questions.
 * `service`: each operation in a transaction of its own. `meter`: the background task.
-* `api_internal` (our processes, by key), `api_lab` (labs, by their token), `pages_home`,
-  `pages_admin` (people, signed in through the Hub), `metrics` (this machine).
+* `api_internal` (our processes, by key), `api_lab` (labs, by their token), `pages`
+  (people, signed in through the Hub), `metrics` (this machine).
 
 At the Hub it is the external service ``usage`` with the token ``usage-hub-token`` and these scopes
 (see hub.access): ``start:servers`` (the Start button), ``delete:servers`` (Stop, and the stop at a

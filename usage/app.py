@@ -15,10 +15,11 @@ from sqlalchemy.exc import DataError
 
 from core import course, log
 from core.settings import Settings
-from usage import api_internal, api_lab, metrics, pages_admin, pages_home, texts
-from usage.database import Database
+from usage import api_internal, api_lab, metrics, texts
+from usage.database import open_database
 from usage.hub import Hub, HubDown
 from usage.meter import Meter
+from usage.pages import admin, home
 from usage.service import Usage, rules_of
 from web.app import create_app as web_app
 
@@ -31,7 +32,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
     Raises course.CourseError for a wrong course and FileNotFoundError when secrets were not made.
     """
     courses = course.load_all(settings.courses_dir, settings.labs.images)
-    database = Database(settings.usage_database)
+    database = open_database(settings.usage_database)
     database.migrate()
     usage = Usage(database, rules_of(settings), set(courses))
 
@@ -57,8 +58,8 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
     app.add_exception_handler(DataError, _unfit)
     app.include_router(api_internal.router)
     app.include_router(api_lab.router)
-    app.include_router(pages_home.router)
-    app.include_router(pages_admin.router)
+    app.include_router(home.router)
+    app.include_router(admin.router)
     app.add_api_route("/metrics", _metrics)
     return app
 

@@ -9,7 +9,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from usage.database import Database
+from store.database import Database
 from usage.ledger import POOL
 from usage.models import Account, LeaseRow, LeaseSlot, Notice, Request, SlotRow
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from core import log
 from core.settings import Settings
 from core.wire import Enrolment, GpuNeed, Lease, LeaseOrder, Observation, ReserveRequest, Slot
+from store.database import Database
 from usage import (
     cohorts,
     forms,
@@ -28,7 +29,6 @@ from usage import (
     windows,
 )
 from usage.client import Budget, Charge, CohortSpec
-from usage.database import Database
 from usage.leases import Clock, Rules
 from usage.models import Cohort, LeaseRow, Wait
 from usage.refusals import No

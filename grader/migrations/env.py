@@ -1,13 +1,6 @@
-"""Alembic's entry: runs the migrations on the connection that the service hands over."""
-
-from alembic import context
+"""Alembic's entry."""
 
 from grader.models import Base
+from store import migrations
 
-context.configure(
-    connection=context.config.attributes["connection"],
-    target_metadata=Base.metadata,
-    render_as_batch=True,
-)
-with context.begin_transaction():
-    context.run_migrations()
+migrations.run(Base.metadata)

@@ -16,7 +16,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from playwright.sync_api import sync_playwright
 
 from grader.feedback import _exporter
-from grader.pages_learner import NOTEBOOK_POLICY
+from grader.pages.learner import NOTEBOOK_POLICY
 
 JS = "fetch('/hit/{n}');top.alert?.({n})"
 SHAPES = [

@@ -1,13 +1,6 @@
-"""Alembic's entry: runs the migrations on the connection that the service hands over."""
+"""Alembic's entry."""
 
-from alembic import context
-
+from store import migrations
 from usage.models import Base
 
-context.configure(
-    connection=context.config.attributes["connection"],
-    target_metadata=Base.metadata,
-    render_as_batch=True,
-)
-with context.begin_transaction():
-    context.run_migrations()
+migrations.run(Base.metadata)

@@ -20,11 +20,12 @@ from core import secrets
 from core.settings import ROOT
 from grader.blobs import Blobs
 from grader.client import GraderClient
-from grader.database import Database
+from grader.database import open_database
 from grader.exchange import archive
 from grader.exchange.client import Client
 from grader.gradebook import CourseBook
 from grader.models import Job, Score, Submission
+from store.database import Database
 from tests.grading import free_port
 from tests.grading_course import COURSE, answered, source_notebook
 from tests.grading_worker import settings
@@ -85,7 +86,7 @@ def test_kill_9_of_service_and_worker(tmp_path: Path) -> None:
                        for k in range(6)]  # fmt: skip
             for thread in threads:
                 thread.start()
-            database = Database(given.grader_database)
+            database = open_database(given.grader_database)
             for number in range(1, KILLS + 1):
                 wait(lambda n=number: len(receipts) >= n * LEARNERS // (KILLS + 1), tmp_path)
                 kill(service, SERVICE, tmp_path, port)

@@ -11,7 +11,7 @@ from fastapi import Request
 from core.clock import now
 from grader.exchange import archive
 from grader.models import Feedback, Score, Submission
-from grader.pages_learner import NOTEBOOK_POLICY
+from grader.pages.learner import NOTEBOOK_POLICY
 from grader.results import harmless
 from tests.grading import Service
 from tests.grading_course import source_notebook

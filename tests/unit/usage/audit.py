@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from sqlalchemy import text
 
-from usage.database import Database
+from store.database import Database
 
 
 def check(database: Database, learner_caps: bool = True) -> None:

@@ -15,8 +15,9 @@ from sqlalchemy import event
 
 from core.units import UNITS_PER_GPU_HOUR, WHOLE
 from core.wire import GpuNeed, Lease, LeaseOrder, Observation, ReserveRequest, SeenContainer, Slot
+from store.database import Database
 from usage.client import CohortSpec
-from usage.database import Database
+from usage.database import open_database
 from usage.leases import Clock, Rules
 from usage.service import Usage
 
@@ -145,7 +146,7 @@ def _template() -> Path:
     """A migrated database to copy: the migration runs once per test process."""
     folder = Path(tempfile.mkdtemp(prefix="dli-usage-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    made = Database(f"sqlite:///{folder}/usage.sqlite")
+    made = open_database(f"sqlite:///{folder}/usage.sqlite")
     made.migrate()
     made.close()
     return folder / "usage.sqlite"
@@ -154,7 +155,7 @@ def _template() -> Path:
 def fresh_database(file: Path) -> Database:
     """A new database at `file`. It does not wait for the disk: no test here cuts the power."""
     shutil.copyfile(_template(), file)
-    made = Database(f"sqlite:///{file}")
+    made = open_database(f"sqlite:///{file}")
     event.listen(made.engine, "connect", lambda c, _r: c.execute("PRAGMA synchronous=OFF"))
     return made
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from store.database import Database
 from tests.unit.usage import audit
 from tests.unit.usage.conftest import HOUR, MINUTE, World, slot
-from usage.database import Database
 from usage.refusals import No
 
 _PROCESSES, _THREADS = 4, 25
@@ -22,11 +22,12 @@ import sys, threading
 from core.wire import GpuNeed, ReserveRequest
 from datetime import datetime, UTC
 from tests.unit.usage.conftest import RULES, FakeTime
-from usage.database import Database
+from usage.database import open_database
+from store.database import Database
 from usage.refusals import No
 from usage.service import Usage
 
-usage = Usage(Database(sys.argv[1]), RULES, {"intro"}, FakeTime().clock())
+usage = Usage(open_database(sys.argv[1]), RULES, {"intro"}, FakeTime().clock())
 print("ready", flush=True)
 sys.stdin.readline()
 won = []

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import select
 
+from store.database import Database
 from tests.unit.usage.conftest import RULES, World, slot
 from usage import grants, idle
-from usage.database import Database
 from usage.models import Notice
 
 LIMIT = 30 * 60_000

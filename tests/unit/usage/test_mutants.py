@@ -17,10 +17,10 @@ from types import FunctionType
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+from store.database import Database
 from tests.unit.usage import test_grants, test_leases, test_placement
 from tests.unit.usage.conftest import RULES, World, fresh_database, slot
 from usage import cohorts, grants, heartbeat, leases, ledger, placement
-from usage.database import Database
 from usage.refusals import No
 
 

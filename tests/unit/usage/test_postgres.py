@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import create_engine, text
 
+from store.database import Database
 from tests.unit.usage import postgres, test_concurrency, test_leases
 from tests.unit.usage.conftest import HOUR, MINUTE, RULES, World, slot
-from usage.database import Database
+from usage.database import open_database
 
 TESTS = [
     test
@@ -25,7 +26,7 @@ def template() -> Iterator[str]:
     """URL of a migrated database that each test copies."""
     with postgres.server() as url:
         _sql(url, "CREATE DATABASE template_usage")
-        made = Database(url.replace("/postgres?", "/template_usage?"))
+        made = open_database(url.replace("/postgres?", "/template_usage?"))
         made.migrate()
         made.close()
         yield url
@@ -35,7 +36,7 @@ def template() -> Iterator[str]:
 def database(template: str, request: pytest.FixtureRequest) -> Iterator[Database]:
     name = f"usage_{abs(hash(request.node.name))}"
     _sql(template, f"CREATE DATABASE {name} TEMPLATE template_usage")
-    made = Database(template.replace("/postgres?", f"/{name}?"))
+    made = open_database(template.replace("/postgres?", f"/{name}?"))
     yield made
     made.close()
     _sql(template, f"DROP DATABASE {name} WITH (FORCE)")

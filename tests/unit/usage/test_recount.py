@@ -22,7 +22,7 @@ def test_a_recount_from_the_raw_entries_agrees(tmp_path: Path, seed: int) -> Non
 
 def test_the_recount_notices_one_unit(tmp_path: Path) -> None:
     recount.play(tmp_path, 300, 3, lambda _text: None)
-    database = recount.Database(f"sqlite:///{tmp_path}/usage.sqlite")
+    database = recount.open_database(f"sqlite:///{tmp_path}/usage.sqlite")
     audit.check(database)
     with database.write() as session:
         session.execute(text("UPDATE accounts SET settled = settled + 1 WHERE username = ''"))

@@ -16,7 +16,7 @@ from core.units import WHOLE
 from tests.unit.usage import audit
 from tests.unit.usage.conftest import HOUR, MINUTE, RULES, START, World, slot
 from tests.unit.usage.server import HubDouble, serving
-from usage.database import Database
+from usage.database import open_database
 from usage.hub import Hub, HubDown, Server
 from usage.meter import Meter
 from usage.service import Usage
@@ -30,7 +30,7 @@ def prepared(world: World, gpu: int = 10 * HOUR) -> None:
 
 def restart(world: World) -> None:
     world.database.close()
-    world.database = Database(world.database.url)
+    world.database = open_database(world.database.url)
     world.usage = Usage(world.database, RULES, {"intro"}, world.time.clock())
 
 

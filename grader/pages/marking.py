@@ -15,7 +15,7 @@ from core.clock import now
 from grader import dates, jobs, labels, marks
 from grader.desk import AtDesk, Desk
 from grader.models import Mark, Score, Submission
-from grader.pages_learner import NOTEBOOK_POLICY
+from grader.pages.learner import NOTEBOOK_POLICY
 from grader.submissions import is_newest, scores_of
 from web.auth import Person, signed_in
 from web.i18n import gettext as _

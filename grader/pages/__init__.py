@@ -1,0 +1,1 @@
+"""Pages that people see, signed in through the Hub; forms posted from them."""

@@ -1,0 +1,1 @@
+"""What the services with a database share: transactions, column types, migrations."""
