@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 
@@ -13,7 +14,8 @@ from core.settings import Ports, Settings
 
 
 def run(name: str, create_app: Callable[[Settings], FastAPI], port: Callable[[Ports], int]) -> int:
-    """Exit status: 0 after an orderly stop, 2 when settings or courses are wrong."""
+    """Exit status: 0 after an orderly stop, 2 when settings or courses are wrong, 3 when it
+    could not start."""
     log.setup()
     try:
         loaded = settings.load()
@@ -21,13 +23,19 @@ def run(name: str, create_app: Callable[[Settings], FastAPI], port: Callable[[Po
     except (settings.SettingsError, course.CourseError, FileNotFoundError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2
-    uvicorn.run(
-        app,
-        host="127.0.0.1",
-        port=port(loaded.ports),
-        log_config=None,
-        access_log=False,
-        forwarded_allow_ips="127.0.0.1",
-        timeout_keep_alive=75,
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host="127.0.0.1",
+            port=port(loaded.ports),
+            log_config=None,
+            access_log=False,
+            forwarded_allow_ips="127.0.0.1",
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=10,
+        )
     )
-    return 0
+    app.state.closing = lambda: server.should_exit  # live streams end by themselves (web.live)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    return 0 if server.started else 3
