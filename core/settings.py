@@ -40,6 +40,9 @@ class Site(_Section):
     url: str = Field("", description="Public address; empty: http://<host>:<ports.public>")
     language: Literal["ko", "en"] = Field("ko", description="Language before a person chose one")
     timezone: str = Field("Asia/Seoul", description="IANA zone for times on pages")
+    consent_file: str = Field(
+        "", description="What people agree to at sign-up (TOML); empty: core/consent.toml"
+    )
 
 
 class Ports(_Section):
