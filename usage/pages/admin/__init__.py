@@ -1,0 +1,11 @@
+"""Administration, one module per subject; `router` has all their routes."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from usage.pages.admin import budget, cohorts, machines, people
+
+router = APIRouter()
+for _part in (cohorts, people, budget, machines):
+    router.include_router(_part.router, prefix="/admin")
