@@ -14,6 +14,7 @@ T = TypeVar("T")
 Role = Literal["trainee", "assistant", "instructor", "admin"]
 Isolation = Literal["exclusive", "mig", "shared"]
 SlotKind = Literal["whole", "mig", "seat"]
+SlotMode = Literal["open", "drained", "disabled"]
 LeaseState = Literal["reserved", "active", "ended"]
 
 

@@ -10,7 +10,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from core.wire import Enrolment, Lease, LeaseOrder, Observation, ReserveRequest, Role, Slot
+from core.wire import (
+    Enrolment,
+    Lease,
+    LeaseOrder,
+    Observation,
+    ReserveRequest,
+    Role,
+    Slot,
+    SlotMode,
+)
 from usage import texts
 from usage.client import Budget, Charge, CohortSpec
 from usage.service import Usage
@@ -119,6 +128,22 @@ def put_inventory(
     with texts.speaking("en", zone):
         service.put_inventory(host, slots)
     return Response(status_code=_NOTHING)
+
+
+@dataclass
+class SlotState:
+    """Body of set_slot_mode. `device`: id of a slot, or of a GPU for all its slots."""
+
+    device: str
+    mode: SlotMode
+    actor: str = "cli"
+
+
+@router.put("/slots")
+def set_slot_mode(body: SlotState, service: Service, zone: Zone, _caller: Cli) -> list[str]:
+    """Open, drain or disable; the ids of the slots."""
+    with texts.speaking("", zone):
+        return service.set_slot_mode(body.device, body.mode, body.actor)
 
 
 @router.post("/hosts/{host}/observations")

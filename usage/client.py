@@ -21,6 +21,7 @@ from core.wire import (
     ReserveRequest,
     Role,
     Slot,
+    SlotMode,
     from_json,
 )
 
@@ -191,6 +192,11 @@ class UsageClient:
         """An agent's heartbeat: what runs there, answered by how long each may go on."""
         answer = self._http.call("POST", f"/hosts/{_part(host)}/observations", asdict(observation))
         return [from_json(LeaseOrder, order) for order in answer]
+
+    def set_slot_mode(self, device: str, mode: SlotMode, actor: str = "cli") -> list[str]:
+        """Open, drain or disable a slot, or every slot of a GPU, by id. Raises Refused."""
+        body = {"device": device, "mode": mode, "actor": actor}
+        return list(self._http.call("PUT", "/slots", body))
 
     # -- people --------------------------------------------------------------------------------
 

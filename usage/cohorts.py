@@ -14,11 +14,14 @@ from core.wire import Enrolment
 from usage import ledger
 from usage.client import CohortSpec
 from usage.leases import Clock, until
-from usage.models import Account, Code, Cohort, Membership, Person
+from usage.models import Account, Code, Cohort, LeaseRow, Membership, Person
 from usage.refusals import No
 
 YEARS = (2000, 2200)
 """A time outside is a slip of the keyboard, and some have no meaning in every zone."""
+
+REMOVED = "removed"
+"""Why the lab of somebody who is no longer a member stops."""
 
 ROLES = ("trainee", "assistant", "instructor", "admin")
 _CODE = re.compile(r"[A-Z0-9][A-Z0-9-]{3,38}[A-Z0-9]")
@@ -130,6 +133,8 @@ def enrol(
             cohort_id=cohort, username=username, created_at=time.now(), code=code, role=role
         )
         session.add(row)
+    if row.removed_at is not None:
+        _close_leases(session, cohort, username, REMOVED, "")
     row.role, row.removed_at = role, None
     session.flush()
     ledger.account(session, cohort, username)
@@ -150,6 +155,18 @@ def remove(session: Session, cohort: str, username: str, time: Clock) -> None:
     if row is None:
         raise No("not_enrolled", cohort=cohort)
     row.removed_at = row.removed_at or time.now()
+    _close_leases(session, cohort, username, "", REMOVED)
+
+
+def _close_leases(session: Session, cohort: str, username: str, now: str, then: str) -> None:
+    """Whoever is no longer a member keeps the grant they have and gets no more."""
+    session.execute(
+        update(LeaseRow)
+        .where(LeaseRow.cohort_id == cohort, LeaseRow.username == username)
+        .where(LeaseRow.state != "ended", LeaseRow.closing == now)
+        .values(closing=then)
+        .execution_options(synchronize_session="fetch")
+    )
 
 
 def put_code(

@@ -9,10 +9,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.units import UNITS_PER_GPU_HOUR
-from core.wire import Slot
+from core.wire import Slot, SlotMode
 from usage import views
 from usage.client import Budget, Charge
-from usage.leases import OPEN, as_slot
+from usage.leases import OPEN
+from usage.machines import as_slot, mode_of
 from usage.models import (
     Code,
     Cohort,
@@ -176,8 +177,13 @@ class SlotLine:
     """One GPU slot with who holds it."""
 
     slot: Slot
-    drained: bool
+    mode: SlotMode
     holder: str
+
+    @property
+    def drained(self) -> bool:
+        """No new lab comes here."""
+        return self.mode != "open"
 
 
 def slots(session: Session) -> list[SlotLine]:
@@ -192,4 +198,4 @@ def slots(session: Session) -> list[SlotLine]:
     rows = session.scalars(
         select(SlotRow).where(SlotRow.present).order_by(SlotRow.host, SlotRow.gpu, SlotRow.id)
     ).all()
-    return [SlotLine(as_slot(row), row.drained, held.get(row.id, "")) for row in rows]
+    return [SlotLine(as_slot(row), mode_of(row), held.get(row.id, "")) for row in rows]

@@ -17,7 +17,9 @@ from core.units import ms_for
 MIN_START_MS = 5_000
 """Less than this and a lab would be stopped while it opens; it is refused instead."""
 
-Reason = Literal["lab_max", "cohort_end", "budget", "learner_cap", "daily_cap", "idle"]
+Reason = Literal[
+    "lab_max", "cohort_end", "budget", "learner_cap", "daily_cap", "idle", "gpu_off", "removed"
+]
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Running:
     """Until the cohort's end, from now."""
     idle_left_ms: int | None = None
     """Until it is stopped as idle, from now; None: it is not idle, or nobody knows."""
+    closing: Reason | None = None
+    """Why it gets no more than the grant it has; None: nothing stands against more."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ class Stop:
 def limit(lab: Running) -> tuple[int, Reason]:
     """Held time after which no grant can come, and why."""
     end = lab.held_ms + max(0, lab.to_end_ms)
-    return (lab.limit_ms, "lab_max") if lab.limit_ms <= end else (end, "cohort_end")
+    at, why = (lab.limit_ms, "lab_max") if lab.limit_ms <= end else (end, "cohort_end")
+    return (lab.grant_ms, lab.closing) if lab.closing and lab.grant_ms < at else (at, why)
 
 
 def extension(lab: Running, funds: Funds, window_ms: int) -> int:

@@ -2,52 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from core.ids import new_id
-from core.units import WHOLE, units
-from core.wire import LeaseOrder, Observation, SeenContainer, Slot
+from core.units import units
+from core.wire import LeaseOrder, Observation, SeenContainer
 from usage import grants, ledger
 from usage.leases import MOST_HELD_MS, OPEN, Clock, Rules, end, held_now, see, until
-from usage.models import Cohort, LeaseRow, Notice, SlotRow
-from usage.refusals import No
-
-MOST_MEMORY_MB = 10**9
-MOST_WEIGHT = 64 * WHOLE  # a model may count for more than one GPU
+from usage.models import Cohort, LeaseRow, Notice
 
 MISSES = 2
 """Heartbeats without its container after which an active lease is closed. One is not enough: a
 report may have been made just before the container was."""
-
-
-def put_inventory(session: Session, host: str, slots: list[Slot]) -> None:
-    """Make `slots` the slots of `host`. Open leases keep what they hold until they end."""
-    _check_inventory(host, slots)
-    rows = {r.id: r for r in session.scalars(select(SlotRow).where(SlotRow.host == host)).all()}
-    for row in rows.values():
-        row.present = False
-    for slot in slots:
-        known = rows.get(slot.id) or session.get(SlotRow, slot.id)
-        if known is None:
-            session.add(SlotRow(**asdict(slot), present=True, drained=False))
-            continue
-        for key, value in asdict(slot).items():
-            setattr(known, key, value)
-        known.present = True
-    session.flush()
-
-
-def _check_inventory(host: str, slots: list[Slot]) -> None:
-    ids = [slot.id for slot in slots]
-    for slot in slots:
-        if slot.host != host:
-            raise No("slot_host", slot=slot.id, host=host)
-        sizes = 0 < slot.weight <= MOST_WEIGHT and 0 <= slot.memory_mb <= MOST_MEMORY_MB
-        if not sizes or ids.count(slot.id) > 1:
-            raise No("slot_bad", slot=slot.id)
 
 
 def observe(
@@ -103,6 +72,7 @@ def _situation(
         limit_ms=row.limit_ms,
         weight=row.weight,
         to_end_ms=until(cohort.ends_at, time),
+        closing=row.closing or None,
     )
     return running, ledger.funds_today(session, row.cohort_id, row.username, time.now())
 

@@ -7,9 +7,8 @@ Only held time is charged, so a start that failed has cost nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from functools import lru_cache
 
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
@@ -18,7 +17,7 @@ from core import clock
 from core.ids import new_id
 from core.units import units
 from core.wire import GpuNeed, Lease, ReserveRequest, Slot, from_json
-from usage import grants, ledger
+from usage import grants, ledger, machines
 from usage.models import Cohort, LeaseRow, LeaseSlot, Membership, SlotRow
 from usage.placement import NoPlace, place
 from usage.refusals import No
@@ -54,24 +53,6 @@ class Clock:
     now: Callable[[], datetime] = clock.now
     boot_ms: Callable[[], int] = clock.boot_ms
     boot_id: Callable[[], str] = clock.boot_id
-
-
-_SLOT = [getattr(SlotRow, field.name) for field in fields(Slot)]
-"""The columns of a slot in the order of the wire shape. Read as columns, not as objects: every
-start reads all slots."""
-
-_slot = lru_cache(4096)(Slot)
-
-
-def as_slot(row: SlotRow) -> Slot:
-    """The wire shape of a slot."""
-    return from_json(Slot, {k: v for k, v in vars(row).items() if not k.startswith("_")})
-
-
-def inventory(session: Session) -> tuple[list[Slot], frozenset[str]]:
-    """The slots that hosts have now, and the ids of those that take no new lab."""
-    rows = session.execute(select(*_SLOT, SlotRow.drained).where(SlotRow.present)).all()
-    return [_slot(*row[:-1]) for row in rows], frozenset(row[0] for row in rows if row[-1])
 
 
 def as_lease(row: LeaseRow) -> Lease:
@@ -196,11 +177,13 @@ def _find_slots(
     session: Session, need: GpuNeed, time: Clock, kept: Sequence[Slot] = ()
 ) -> list[Slot]:
     """Free slots for `need`, none of `kept`. Raises No."""
-    present, drained = inventory(session)
+    present, closed = machines.inventory(session)
     held = session.execute(
-        select(*_SLOT).join(LeaseSlot, LeaseSlot.slot_id == SlotRow.id).where(LeaseSlot.open)
+        select(*machines.SLOT_COLUMNS)
+        .join(LeaseSlot, LeaseSlot.slot_id == SlotRow.id)
+        .where(LeaseSlot.open)
     ).all()
-    found = place(present, [*(_slot(*row) for row in held), *kept], need, drained)
+    found = place(present, [*(machines.slot_of_columns(*row) for row in held), *kept], need, closed)
     if isinstance(found, NoPlace):
         raise No(f"gpu_{found.code}", wait_seconds=_expected_wait(session, time))
     return found

@@ -153,6 +153,8 @@ class SlotRow(Base):
     present: Mapped[bool]
     drained: Mapped[bool]
     """An admin keeps new labs off it."""
+    disabled: Mapped[bool] = mapped_column(default=False)
+    """And running ones get no more time."""
 
 
 class LeaseRow(Base):
@@ -196,6 +198,8 @@ class LeaseRow(Base):
     end_reason: Mapped[str] = mapped_column(String(1000))
     stop_reason: Mapped[str]
     """Why the meter asked for its stop; empty while it may run."""
+    closing: Mapped[str] = mapped_column(default="")
+    """Why its grant is not extended any more, though time and money are left; empty: it is."""
     idle_since_ms: Mapped[int | None]
     """Held time since when the lab is known to be idle; None: it works, or nobody knows."""
 

@@ -12,7 +12,16 @@ from sqlalchemy.orm import Session
 
 from core import log
 from core.settings import Settings
-from core.wire import Enrolment, GpuNeed, Lease, LeaseOrder, Observation, ReserveRequest, Slot
+from core.wire import (
+    Enrolment,
+    GpuNeed,
+    Lease,
+    LeaseOrder,
+    Observation,
+    ReserveRequest,
+    Slot,
+    SlotMode,
+)
 from store.database import Database
 from usage import (
     cohorts,
@@ -22,6 +31,7 @@ from usage import (
     idle,
     leases,
     ledger,
+    machines,
     queue,
     requests,
     views,
@@ -82,8 +92,15 @@ class Usage:
     def put_inventory(self, host: str, slots: list[Slot]) -> None:
         """Which slots a host has now."""
         with self.database.write() as session:
-            heartbeat.put_inventory(session, host, slots)
+            machines.put_inventory(session, host, slots)
         log.event(_log, "inventory reported", host=host, slots=len(slots))
+
+    def set_slot_mode(self, device: str, mode: SlotMode, actor: str) -> list[str]:
+        """Open, drain or disable a slot, or every slot of a GPU; the ids of the slots."""
+        with self.database.write() as session:
+            slots = machines.set_mode(session, device, mode)
+        log.event(_log, "slots set", device=device, mode=mode, slots=len(slots), actor=actor)
+        return slots
 
     def reserve(self, ask: ReserveRequest) -> Lease:
         """A lease for a start."""

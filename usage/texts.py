@@ -132,6 +132,8 @@ def _start_sentences() -> dict[str, str]:
         "lease_ended": _("This lab has ended (%(reason)s). Start it again."),
         "lease_unknown": _("There is no lease %(lease)s."),
         "held_negative": _("A held time cannot be negative (%(held_ms)s ms)."),
+        "gpu_unknown": _("No machine ever reported a GPU %(gpu)s. Copy the id from the list."),
+        "slot_mode": _("%(mode)s is not possible for a GPU: %(known)s."),
         "slot_host": _("Slot %(slot)s does not belong to host %(host)s."),
         "slot_bad": _("Slot %(slot)s has no weight, a negative memory size, or is named twice."),
     }
@@ -214,6 +216,8 @@ def reason(code: str) -> str:
         "learner_cap": _("your share of the GPU time is used up"),
         "daily_cap": _("your share of today's GPU time is used up"),
         "idle": _("nothing has been computed for a while"),
+        "gpu_off": _("its GPU is taken out of service"),
+        "removed": _("no longer a member of the cohort"),
         "lost_host": _("lost contact with the GPU machine"),
         "lab_ended": _("lab ended"),
         "stopped": _("stopped"),
@@ -245,6 +249,14 @@ def warning(code: str, left_seconds: int) -> str:
         "daily_cap": _(
             "This lab stops in %(time)s: today's share of GPU time is nearly used up. Save your "
             "work; go on tomorrow, or without a GPU."
+        ),
+        "gpu_off": _(
+            "This lab stops in %(time)s: its GPU is taken out of service. Save your work; you can "
+            "start it again on another GPU."
+        ),
+        "removed": _(
+            "This lab stops in %(time)s: you are no longer a member of its cohort. Save your work "
+            "and download what you want to keep."
         ),
         "idle": _(
             "This lab stops in %(time)s: nothing was computed for a while, and others may need the "

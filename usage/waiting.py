@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 
 from core.wire import GpuNeed, ReserveRequest, Slot, from_json
 from usage import grants, ledger, queue, windows
-from usage.leases import OPEN, Clock, Rules, check_enrolment, held_now, inventory
+from usage.leases import OPEN, Clock, Rules, check_enrolment, held_now
+from usage.machines import inventory
 from usage.models import Cohort, LeaseRow, Wait
 from usage.refusals import No
 

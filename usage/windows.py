@@ -17,7 +17,8 @@ from sqlalchemy.orm import Session
 
 from core.ids import new_id
 from core.wire import GpuNeed, Slot, from_json
-from usage.leases import Clock, inventory
+from usage.leases import Clock
+from usage.machines import inventory
 from usage.models import Cohort, Window
 from usage.placement import NoPlace, place
 from usage.queue import Holding
