@@ -15,6 +15,7 @@ NAMES = (
     "key-hub",  # Hub (labs room inside it) -> usage service
     "key-agent",  # lab agent on a GPU host -> usage service
     "key-worker",  # grading worker -> usage service
+    "key-usage",  # usage service -> grader service
     "key-cli",  # ./dli on this machine -> usage and grader services
     "receipt",  # signs submission receipts
 )

@@ -45,6 +45,7 @@ def assignments(desk: AtDesk, person: Lab, course: str = "") -> list[dict[str, A
 def release(desk: AtDesk, person: Lab, course: str, assignment: str) -> FileResponse:
     """The published archive in the learner's language."""
     newest = _released(desk, person, course, assignment)
+    submissions.note_fetch(desk.database, newest, person.name)
     sha256 = newest.archives.get(i18n.language(), newest.archives["en"])
     return FileResponse(
         desk.blobs.path(sha256),

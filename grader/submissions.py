@@ -9,9 +9,11 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from core.clock import now
 from core.course import Assignment
 from core.ids import slug
-from grader.models import Feedback, Release, Score, Submission
+from grader.models import Feedback, Fetch, Release, Score, Submission
+from store.database import Database
 
 STAMP = "%Y-%m-%d %H:%M:%S.%f UTC"
 """nbgrader's way to write a submission's time."""
@@ -28,6 +30,20 @@ def newest_release(session: Session, course: str, assignment: str) -> Release | 
         .order_by(Release.version.desc())
         .limit(1)
     )
+
+
+def note_fetch(database: Database, release: Release, username: str) -> None:
+    """Keep that `username` took this version, for the instructor's view of the class."""
+    with database.write() as session:
+        session.merge(
+            Fetch(
+                course=release.course,
+                assignment=release.assignment,
+                username=username,
+                version=release.version,
+                fetched_at=now(),
+            )
+        )
 
 
 def of_person(
