@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 from typing import Any
 
 import bcrypt
@@ -21,8 +22,10 @@ from tornado.httputil import url_concat
 from traitlets import Any as AnyTrait
 from traitlets import Unicode
 
+from core.consent import Consent
 from core.i18n import COOKIE, choose
 from core.log import event
+from core.wire import Enrolment
 from hub import pages, signup
 from hub.attempts import Attempts
 from hub.signup import Form, SignUpError
@@ -30,6 +33,8 @@ from hub.signup import Form, SignUpError
 log = logging.getLogger("hub.signin")
 
 _CODE_ATTEMPTS = Attempts(limit=30, window_s=600)
+_JUST_MADE = object()
+"""Stands in for the password of an account made a moment ago. No form can send it."""
 _LONGEST_NAME = 128
 _NOBODY = bcrypt.hashpw(b"nobody has this password", bcrypt.gensalt(12))
 """Compared when there is no such user, so that the answer takes as long."""
@@ -39,14 +44,19 @@ class EventCodeAuthenticator(NativeAuthenticator):  # type: ignore[misc] # no ty
     """Sign-in with lockout and length limits; sign-up with an event code."""
 
     usage: signup.Codes = AnyTrait(help="The usage service's client").tag(config=True)
+    consent: Consent = AnyTrait(help="What people agree to at sign-up").tag(config=True)
     default_language = Unicode("ko", help="Language before a person chose one").tag(config=True)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.attempts = Attempts(self.allowed_failed_logins, self.seconds_before_next_try)
+        # One core stays free for the Hub itself while a class signs up or in.
+        self._hashing = asyncio.Semaphore(max(1, (os.cpu_count() or 1) - 1))
 
-    async def authenticate(self, _handler: Any, data: dict[str, str]) -> str | None:
+    async def authenticate(self, _handler: Any, data: dict[str, Any]) -> str | None:
         """The user's name, or None. Failures are counted per name, known or not."""
+        if data.get("made") is _JUST_MADE:
+            return str(data["username"])
         name, password = data.get("username", ""), data.get("password", "").encode()
         if not name or len(name) > _LONGEST_NAME or len(password) > signup.MOST_PASSWORD_BYTES:
             return None
@@ -55,7 +65,8 @@ class EventCodeAuthenticator(NativeAuthenticator):  # type: ignore[misc] # no ty
             return None
         user = self.get_user(username)
         stored = user.password if user else _NOBODY
-        right = await asyncio.to_thread(bcrypt.checkpw, password, stored)
+        async with self._hashing:
+            right = await asyncio.to_thread(bcrypt.checkpw, password, stored)
         if user and right and user.is_authorized:
             self.attempts.succeeded(username)
             return username
@@ -88,10 +99,14 @@ class EventCodeAuthenticator(NativeAuthenticator):  # type: ignore[misc] # no ty
         """True for one of NativeAuthenticator's ten thousand common passwords."""
         return bool(self.is_password_common(password))
 
-    def add(self, form: Form) -> None:
+    async def hashed(self, password: str) -> bytes:
+        """bcrypt of a password, in a thread: it takes a quarter of a second."""
+        async with self._hashing:
+            return await asyncio.to_thread(bcrypt.hashpw, password.encode(), bcrypt.gensalt())
+
+    def add(self, form: Form, secret: bytes) -> None:
         """Store the account, not yet authorised."""
         self.remove(form.username)
-        secret = bcrypt.hashpw(form.password.encode(), bcrypt.gensalt())
         self.db.add(
             UserInfo(username=form.username, password=secret, email=form.email, is_authorized=False)
         )
@@ -178,11 +193,19 @@ class SignUpHandler(_Speaking, native.LocalBase):  # type: ignore[misc]
 
     async def post(self) -> None:
         """Sign up and in, or show the form again with the reason."""
-        form = Form.of(lambda field: self.get_body_argument(field, "", strip=False))
+        form = Form.of(
+            lambda field: self.get_body_argument(field, "", strip=False),
+            self.get_body_arguments("consent"),
+        )
         try:
             self._slow_down()
-            await signup.sign_up(
-                form, self.authenticator, self.authenticator.usage, self.language(), self.say
+            enrolment = await signup.sign_up(
+                form,
+                self.authenticator,
+                self.authenticator.usage,
+                self.authenticator.consent,
+                self.language(),
+                self.say,
             )
         except SignUpError as error:
             if error.field == "code":
@@ -191,18 +214,18 @@ class SignUpHandler(_Speaking, native.LocalBase):  # type: ignore[misc]
             await self._page(signup.values(form), str(error), error.field)
             return
         event(log, "signed up", person=form.username)
-        user = await self.login_user({"username": form.username, "password": form.password})
+        user = await self.login_user({"username": form.username, "made": _JUST_MADE})
         if user is None:  # an administrator's rule (blocked users) spoke against it
             raise web.HTTPError(403)
         self._jupyterhub_user = user
-        self.redirect(self.get_next_url(user))
+        self.redirect(self.get_next_url(user, default=course_page(enrolment)))
 
     def _slow_down(self) -> None:
         if _CODE_ATTEMPTS.blocked_s(self.request.remote_ip):
             raise SignUpError(self.say(signup.TOO_MANY), "")
 
-    async def _page(self, form: dict[str, str], problem: str = "", field: str = "") -> None:
-        blank = {"code": "", "username": "", "name": "", "email": ""}
+    async def _page(self, form: dict[str, Any], problem: str = "", field: str = "") -> None:
+        blank = {"code": "", "username": "", "name": "", "email": "", "accepted": ()}
         self.finish(
             await self.render_template(
                 "signup.html",
@@ -210,8 +233,15 @@ class SignUpHandler(_Speaking, native.LocalBase):  # type: ignore[misc]
                 problem=problem,
                 problem_field=field,
                 minimum_password_length=signup.MINIMUM_PASSWORD,
+                consent=self.authenticator.consent,
             )
         )
+
+
+def course_page(enrolment: Enrolment) -> str:
+    """Where somebody lands who has just joined: their course, or all of them."""
+    home = "/services/usage/"
+    return f"{home}courses/{enrolment.courses[0]}" if len(enrolment.courses) == 1 else home
 
 
 class _ShortPasswords:

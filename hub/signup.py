@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from core.consent import Consent
 from core.wire import Enrolment
-from usage.client import Refused, UsageUnavailable
+from usage.client import ConsentGiven, Refused, UsageUnavailable
 
 MINIMUM_PASSWORD = 10
 MOST_PASSWORD_BYTES = 72
@@ -24,6 +25,7 @@ _USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,31}")
 _EMAIL = re.compile(r"[A-Za-z0-9.+_-]+@[A-Za-z0-9._-]+\.[A-Za-z]+")
 
 Gettext = Callable[[str], str]
+T = TypeVar("T")
 
 
 def N_(message: str) -> str:
@@ -36,6 +38,7 @@ USAGE_DOWN = N_(
     "Nothing was saved. Please try again in a few minutes."
 )
 NAME_TAKEN = N_("This user name is already taken. Please choose another one.")
+CONSENT_NEEDED = N_("Without your consent to “{item}” no account can be created.")
 TOO_MANY = N_("Too many wrong codes from your address. Please try again in a few minutes.")
 
 
@@ -57,9 +60,13 @@ class Form:
     email: str
     password: str
     again: str
+    version: str
+    """Of the consent text that was on the page."""
+    accepted: tuple[str, ...]
+    """Ids of its items that were ticked."""
 
     @staticmethod
-    def of(read: Callable[[str], str]) -> Form:
+    def of(read: Callable[[str], str], ticked: Sequence[str]) -> Form:
         """From a reader of form fields; surrounding blanks count only in passwords."""
         return Form(
             code=read("code").strip()[:200],
@@ -68,6 +75,8 @@ class Form:
             email=read("email").strip()[:200],
             password=read("password")[:500],
             again=read("password_again")[:500],
+            version=read("consent_version")[:50],
+            accepted=tuple(ticked[:100]),
         )
 
 
@@ -80,7 +89,10 @@ class Accounts(Protocol):
     def common(self, password: str) -> bool:
         """True for one of the passwords that are tried first."""
 
-    def add(self, form: Form) -> None:
+    async def hashed(self, password: str) -> bytes:
+        """The password as it is stored, worked out beside the Hub's own work."""
+
+    def add(self, form: Form, secret: bytes) -> None:
         """Store the account without the right to sign in, over one left by a broken sign-up."""
 
     def authorise(self, username: str) -> None:
@@ -93,47 +105,63 @@ class Accounts(Protocol):
 class Codes(Protocol):
     """What sign-up needs of the usage service (usage.client.UsageClient)."""
 
-    def check_code(self, code: str, language: str) -> None: ...
+    def check_sign_up(self, code: str, username: str, email: str, language: str) -> None: ...
 
-    def join(self, code: str, username: str, email: str, name: str, language: str) -> Enrolment: ...
-
-    def enrolments(self, username: str) -> list[Enrolment]: ...
+    def sign_up(
+        self, code: str, username: str, email: str, name: str, consent: ConsentGiven
+    ) -> Enrolment: ...
 
 
 async def sign_up(
-    form: Form, accounts: Accounts, codes: Codes, language: str, say: Gettext
-) -> None:
-    """Create the account and take the seat, or raise SignUpError with nothing written."""
-    check(form, accounts, say)
-    try:
-        await asyncio.to_thread(codes.check_code, form.code, language)
-        enrolled = await asyncio.to_thread(codes.enrolments, form.username)
-    except Refused as refused:
-        raise SignUpError(refused.refusal.message, "code") from refused
-    except UsageUnavailable as error:
-        raise SignUpError(say(USAGE_DOWN)) from error
-    # Asked again: somebody else may have signed up while the service was asked. A name that is
-    # enrolled without an account belongs to a person of an imported roster, perhaps an instructor.
-    if enrolled or accounts.known(form.username):
+    form: Form,
+    accounts: Accounts,
+    codes: Codes,
+    consent: Consent,
+    language: str,
+    say: Gettext,
+) -> Enrolment:
+    """Create the account, take the seat and record the consent; the seat.
+
+    Raises SignUpError with nothing written.
+    """
+    check(form, accounts, consent, language, say)
+    await _asked(
+        asyncio.to_thread(codes.check_sign_up, form.code, form.username, form.email, language),
+        say,
+    )
+    secret = await accounts.hashed(form.password)
+    # Asked again: somebody else may have signed up meanwhile.
+    if accounts.known(form.username):
         raise SignUpError(say(NAME_TAKEN), "username")
-    accounts.add(form)
+    accounts.add(form, secret)
+    given = ConsentGiven(form.version, list(form.accepted), language)
     try:
-        await asyncio.to_thread(
-            codes.join, form.code, form.username, form.email, form.name, language
+        enrolment = await _asked(
+            asyncio.to_thread(
+                codes.sign_up, form.code, form.username, form.email, form.name, given
+            ),
+            say,
         )
-    except Refused as refused:
-        accounts.remove(form.username)
-        raise SignUpError(refused.refusal.message, "code") from refused
-    except UsageUnavailable as error:
-        accounts.remove(form.username)
-        raise SignUpError(say(USAGE_DOWN)) from error
     except BaseException:
         accounts.remove(form.username)
         raise
     accounts.authorise(form.username)
+    return enrolment
 
 
-def check(form: Form, accounts: Accounts, say: Gettext) -> None:
+async def _asked(answer: Awaitable[T], say: Gettext) -> T:
+    """The usage service's answer. Raises SignUpError with its refusal, or when there is none."""
+    try:
+        return await answer
+    except Refused as refused:
+        kind = refused.refusal.code.partition("_")[0]
+        field = {"name": "username", "consent": "consent"}.get(kind, "code")
+        raise SignUpError(refused.refusal.message, field) from refused
+    except UsageUnavailable as error:
+        raise SignUpError(say(USAGE_DOWN)) from error
+
+
+def check(form: Form, accounts: Accounts, consent: Consent, language: str, say: Gettext) -> None:
     """Raise SignUpError for the first field that cannot be used."""
     for wrong, field, message in (
         (not form.code, "code", N_("Please enter the event code you were given.")),
@@ -165,6 +193,10 @@ def check(form: Form, accounts: Accounts, say: Gettext) -> None:
         raise SignUpError(say(N_("The two passwords are not the same.")), "password_again")
     if accounts.known(form.username):
         raise SignUpError(say(NAME_TAKEN), "username")
+    for item in consent.required:
+        if item.id not in form.accepted:
+            text = say(CONSENT_NEEDED).format(item=item.title.in_(language))
+            raise SignUpError(text, "consent")
 
 
 def password_problem(password: str, username: str, common: Callable[[str], bool]) -> str:
@@ -185,4 +217,5 @@ def values(form: Form) -> dict[str, Any]:
         "username": form.username,
         "name": form.name,
         "email": form.email,
+        "accepted": form.accepted,
     }

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from core.settings import Settings
 from hub.signup import MOST_PASSWORD_BYTES
-from hub.wiring import database_url
+from hub.storage import database_url, folder
 
 _WAIT_S = 30
 
@@ -29,7 +29,7 @@ def create_user(settings: Settings, username: str, password: str, admin: bool = 
     if not password or len(password.encode()) > MOST_PASSWORD_BYTES:
         raise ValueError(f"password of {username!r}: use 1 to {MOST_PASSWORD_BYTES} bytes")
     secret = bcrypt.hashpw(password.encode(), bcrypt.gensalt())
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    folder(settings).mkdir(parents=True, exist_ok=True, mode=0o700)
     sessions = orm.new_session_factory(
         database_url(settings), connect_args={"check_same_thread": False, "timeout": _WAIT_S}
     )

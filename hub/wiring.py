@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from core import secrets
+from core import consent, secrets
 from core.settings import Settings
 from hub import access, pages
 from hub.signin import EventCodeAuthenticator
 from hub.signup import MINIMUM_PASSWORD
+from hub.storage import database_url, folder
 from labs import network
 from labs.spawner import LabSpawner
 from usage.client import UsageClient
@@ -61,16 +62,12 @@ def update_addresses(c: Any, settings: Settings, gateway: str) -> None:
 
 
 def update_storage(c: Any, settings: Settings) -> None:
-    """Database and cookie secret in the state folder; nothing in the working directory."""
+    """Database in the Hub's folder, cookie secret by us; nothing in the working directory."""
+    folder(settings).mkdir(parents=True, exist_ok=True, mode=0o700)
     c.JupyterHub.db_url = database_url(settings)
     c.JupyterHub.cookie_secret = bytes.fromhex(secrets.load(settings.state_dir, "hub-cookie"))
     c.CryptKeeper.keys = [bytes.fromhex(secrets.load(settings.state_dir, "hub-crypt"))]
-    c.JupyterHub.pid_file = str(settings.state_dir / "run" / "hub.pid")
-
-
-def database_url(settings: Settings) -> str:
-    """SQLAlchemy URL of the Hub's own database."""
-    return f"sqlite:///{settings.state_dir}/hub.sqlite"
+    c.JupyterHub.pid_file = str(folder(settings) / "hub.pid")
 
 
 def update_spawning(c: Any, settings: Settings) -> None:
@@ -109,6 +106,7 @@ def update_signin(c: Any, settings: Settings, usage: UsageClient) -> None:
     """Accounts of our own: sign-up only with an event code, passwords checked, lockout on."""
     c.JupyterHub.authenticator_class = EventCodeAuthenticator
     c.EventCodeAuthenticator.usage = usage
+    c.EventCodeAuthenticator.consent = consent.load(settings)
     c.EventCodeAuthenticator.default_language = settings.site.language
     c.EventCodeAuthenticator.allow_all = True  # an account exists only by code or by an admin
     c.EventCodeAuthenticator.minimum_password_length = MINIMUM_PASSWORD

@@ -21,7 +21,7 @@ from core.wire import (
     SlotMode,
 )
 from usage import texts
-from usage.client import Budget, Charge, CohortSpec
+from usage.client import Budget, Charge, CohortCourses, CohortSpec, ConsentGiven
 from usage.service import Usage
 from web.auth import internal
 
@@ -71,21 +71,23 @@ class Release:
 
 @dataclass
 class CodeCheck:
-    """Body of check_code."""
-
-    code: str
-    language: str = "en"
-
-
-@dataclass
-class Join:
-    """Body of join."""
+    """Body of check_sign_up."""
 
     code: str
     username: str
     email: str = ""
-    name: str = ""
     language: str = "en"
+
+
+@dataclass
+class SignUp:
+    """Body of sign_up."""
+
+    code: str
+    username: str
+    consent: ConsentGiven
+    email: str = ""
+    name: str = ""
 
 
 @dataclass
@@ -182,18 +184,21 @@ def release(
 
 
 @router.post("/codes/check", status_code=_NOTHING)
-def check_code(body: CodeCheck, service: Service, zone: Zone, _caller: Hub) -> Response:
-    """Whether an event code can be used."""
+def check_sign_up(body: CodeCheck, service: Service, zone: Zone, _caller: Hub) -> Response:
+    """Whether an event code can be used by this person."""
     with texts.speaking(body.language, zone):
-        service.check_code(body.code)
+        service.check_sign_up(body.code, body.username, body.email)
     return Response(status_code=_NOTHING)
 
 
-@router.post("/codes/join")
-def join(body: Join, service: Service, zone: Zone, _caller: Hub) -> Enrolment:
-    """Take a seat."""
-    with texts.speaking(body.language, zone):
-        return service.join(body.code, body.username, body.email, body.name)
+@router.post("/codes/sign-up")
+def sign_up(
+    request: Request, body: SignUp, service: Service, zone: Zone, _caller: Hub
+) -> Enrolment:
+    """Take a seat and record the consent."""
+    with texts.speaking(body.consent.language, zone):
+        text = request.app.state.consent
+        return service.sign_up(body.code, body.username, body.email, body.name, text, body.consent)
 
 
 @router.get("/enrolments")
@@ -208,6 +213,12 @@ def enrol(body: Enrol, service: Service, zone: Zone, _caller: Cli) -> Response:
     with texts.speaking("", zone):
         service.enrol(body.cohort, body.username, body.role, body.email, body.name)
     return Response(status_code=_NOTHING)
+
+
+@router.get("/cohorts")
+def all_cohorts(service: Service, _caller: Reader) -> list[CohortCourses]:
+    """Every cohort with its courses."""
+    return service.all_cohorts()
 
 
 @router.put("/cohorts/{cohort}", status_code=_NOTHING)

@@ -13,7 +13,7 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy.exc import DataError
 
-from core import course, log
+from core import consent, course, log
 from core.settings import Settings
 from usage import api_internal, api_lab, metrics, texts
 from usage.database import open_database
@@ -29,7 +29,8 @@ _log = logging.getLogger("usage")
 def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
     """The application. Migrates its database first. `hub`: another than the settings'.
 
-    Raises course.CourseError for a wrong course and FileNotFoundError when secrets were not made.
+    Raises course.CourseError and consent.ConsentError for a course or text that cannot be used,
+    FileNotFoundError when secrets were not made.
     """
     courses = course.load_all(settings.courses_dir, settings.labs.images)
     database = open_database(settings.usage_database)
@@ -53,6 +54,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
     app = web_app(settings, service="usage", room=Path(__file__).parent, lifespan=lifespan)
     app.state.usage = usage
     app.state.courses = courses
+    app.state.consent = consent.load(settings)
     app.add_exception_handler(texts.Said, _said)
     app.add_exception_handler(OverflowError, _unfit)
     app.add_exception_handler(DataError, _unfit)

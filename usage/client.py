@@ -65,6 +65,25 @@ class CohortSpec:
 
 
 @dataclass(frozen=True)
+class CohortCourses:
+    """What other services have to know of a cohort. `open`: within its start and end."""
+
+    id: str
+    name: str
+    courses: list[str]
+    open: bool
+
+
+@dataclass(frozen=True)
+class ConsentGiven:
+    """What a person ticked at sign-up: ids of items of the text `version` (core.consent)."""
+
+    version: str
+    items: list[str]
+    language: str
+
+
+@dataclass(frozen=True)
 class Charge:
     """What one lease cost. Units are core.units units, times whole milliseconds."""
 
@@ -200,25 +219,36 @@ class UsageClient:
 
     # -- people --------------------------------------------------------------------------------
 
-    def check_code(self, code: str, language: str) -> None:
-        """Raises Refused when an event code is wrong, expired or full."""
-        self._http.call("POST", "/codes/check", {"code": code, "language": language})
+    def check_sign_up(self, code: str, username: str, email: str, language: str) -> None:
+        """Raises Refused when an event code is wrong, expired or full, or when `username` stands on
+        a roster whose place this person may not take (usage.claims)."""
+        body = {"code": code, "username": username, "email": email, "language": language}
+        self._http.call("POST", "/codes/check", body)
 
-    def join(self, code: str, username: str, email: str, name: str, language: str) -> Enrolment:
-        """Take a seat of an event code; again is harmless. Raises Refused."""
+    def sign_up(
+        self, code: str, username: str, email: str, name: str, consent: ConsentGiven
+    ) -> Enrolment:
+        """Take a seat of an event code and record the consent, both or neither; again is harmless.
+
+        Refusals are in the consent's language. Raises Refused.
+        """
         body = {
             "code": code,
             "username": username,
             "email": email,
             "name": name,
-            "language": language,
+            "consent": asdict(consent),
         }
-        return from_json(Enrolment, self._http.call("POST", "/codes/join", body))
+        return from_json(Enrolment, self._http.call("POST", "/codes/sign-up", body))
 
     def enrolments(self, username: str) -> list[Enrolment]:
         """The cohorts of a person, with role and courses; empty for an unknown person."""
         answer = self._http.call("GET", "/enrolments", None, username=username)
         return [from_json(Enrolment, item) for item in answer]
+
+    def cohorts(self) -> list[CohortCourses]:
+        """Every cohort, the newest to end first."""
+        return [from_json(CohortCourses, item) for item in self._http.call("GET", "/cohorts")]
 
     # -- set-up (key-cli) ------------------------------------------------------------------------
 

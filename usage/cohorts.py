@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from core.ids import is_id
 from core.wire import Enrolment
 from usage import ledger
-from usage.client import CohortSpec
+from usage.client import CohortCourses, CohortSpec
 from usage.leases import Clock, until
 from usage.models import Account, Code, Cohort, LeaseRow, Membership, Person
 from usage.refusals import No
@@ -200,22 +200,32 @@ def normal(code: str) -> str:
     return re.sub(r"\s+", "", code).upper()
 
 
-def usable_code(session: Session, code: str, time: Clock) -> tuple[Code, Cohort]:
-    """The code and its cohort. Raises No when it is wrong, expired or full."""
+def usable_code(
+    session: Session, code: str, time: Clock, username: str = ""
+) -> tuple[Code, Cohort]:
+    """The code and its cohort. Raises No when it is wrong, expired or full.
+
+    Somebody whom the cohort's roster names (`username`) has a place already: full is not for them.
+    """
     row = session.get(Code, normal(code))
     if row is None:
         raise No("code_wrong")
     cohort = session.get_one(Cohort, row.cohort_id)
-    details = {"cohort": cohort.name, "whom": _whom(session, cohort)}
+    details = {"cohort": cohort.name, "whom": whom(session, cohort)}
     expires = min(row.expires_at or cohort.ends_at, cohort.ends_at)
     if until(expires, time) <= 0:
         raise No("code_expired", at=expires, **details)
-    if row.used >= row.seats:
+    if row.used >= row.seats and not _is_member(session, cohort.id, username):
         raise No("code_full", seats=row.seats, **details)
     return row, cohort
 
 
-def _whom(session: Session, cohort: Cohort) -> str:
+def _is_member(session: Session, cohort: str, username: str) -> bool:
+    known = session.get(Membership, (cohort, username)) if username else None
+    return known is not None and known.removed_at is None
+
+
+def whom(session: Session, cohort: Cohort) -> str:
     """Whom to ask about a cohort: its instructors by name, else its organisation."""
     names = session.scalars(
         select(Person.name)
@@ -240,6 +250,7 @@ def join(
     if given is not None:
         known = session.get(Membership, (given.cohort_id, username))
         if known is not None and known.removed_at is None:
+            _note_person(session, username, email, name)
             return known
     row, cohort = usable_code(session, code, time)
     taken = session.execute(
@@ -250,8 +261,19 @@ def join(
         .execution_options(synchronize_session=False)
     ).all()
     if len(taken) != 1:
-        raise No("code_full", seats=row.seats, cohort=cohort.name, whom=_whom(session, cohort))
+        raise No("code_full", seats=row.seats, cohort=cohort.name, whom=whom(session, cohort))
     return enrol(session, cohort.id, username, row.role, email, name, time, row.code)
+
+
+def all_of_them(session: Session, time: Clock) -> list[CohortCourses]:
+    """Every cohort, the newest to end first."""
+    rows = session.scalars(select(Cohort).order_by(Cohort.ends_at.desc(), Cohort.id))
+    return [CohortCourses(c.id, c.name, list(c.courses), is_open(c, time)) for c in rows]
+
+
+def is_open(cohort: Cohort, time: Clock) -> bool:
+    """Within its start and end."""
+    return until(cohort.starts_at, time) <= 0 < until(cohort.ends_at, time)
 
 
 def enrolments(session: Session, username: str, time: Clock) -> list[Enrolment]:
@@ -267,5 +289,5 @@ def enrolments(session: Session, username: str, time: Clock) -> list[Enrolment]:
 
 def as_enrolment(membership: Membership, cohort: Cohort, time: Clock) -> Enrolment:
     """The wire shape."""
-    is_open = until(cohort.starts_at, time) <= 0 < until(cohort.ends_at, time)
-    return Enrolment(cohort.id, membership.role, list(cohort.courses), is_open)  # type: ignore[arg-type]
+    opened = is_open(cohort, time)
+    return Enrolment(cohort.id, membership.role, list(cohort.courses), opened)  # type: ignore[arg-type]

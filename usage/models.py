@@ -78,6 +78,22 @@ class Membership(Base):
     removed_at: Mapped[datetime | None]
 
 
+class ConsentRow(Base):
+    """One answer to one item of the consent text (core.consent). Never changed, only followed."""
+
+    __tablename__ = "consents"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    username: Mapped[str] = mapped_column(index=True)
+    item: Mapped[str]
+    version: Mapped[str]
+    sha256: Mapped[str]
+    """Of the file that the text stood in."""
+    language: Mapped[str]
+    given: Mapped[bool]
+    """False: refused, or withdrawn."""
+    at: Mapped[datetime]
+
+
 class Code(Base):
     """An event code: whoever has it may sign up into its cohort, while seats last."""
 
@@ -198,6 +214,9 @@ class LeaseRow(Base):
     end_reason: Mapped[str] = mapped_column(String(1000))
     stop_reason: Mapped[str]
     """Why the meter asked for its stop; empty while it may run."""
+    prestarted: Mapped[str] = mapped_column(default="")
+    """unopened: started for its learner, who has not come yet; opened: the refund of that time is
+    due; empty: a lab like any other."""
     closing: Mapped[str] = mapped_column(default="")
     """Why its grant is not extended any more, though time and money are left; empty: it is."""
     idle_since_ms: Mapped[int | None]
@@ -300,5 +319,10 @@ class Window(Base):
     ends_at: Mapped[datetime]
     seats: Mapped[int]
     need: Mapped[dict[str, Any]]
+    course: Mapped[str] = mapped_column(default="")
+    lab: Mapped[str] = mapped_column(default="")
+    """The lab to start for its learners before it begins; empty: places only."""
+    prestarted: Mapped[bool] = mapped_column(default=False)
+    """Those starts were ordered."""
     made_by: Mapped[str]
     removed_at: Mapped[datetime | None]

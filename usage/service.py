@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core import log
+from core.consent import Consent
 from core.settings import Settings
 from core.wire import (
     Enrolment,
@@ -24,7 +25,9 @@ from core.wire import (
 )
 from store.database import Database
 from usage import (
+    claims,
     cohorts,
+    consents,
     forms,
     grants,
     heartbeat,
@@ -38,7 +41,7 @@ from usage import (
     waiting,
     windows,
 )
-from usage.client import Budget, Charge, CohortSpec
+from usage.client import Budget, Charge, CohortCourses, CohortSpec, ConsentGiven
 from usage.leases import Clock, Rules
 from usage.models import Cohort, LeaseRow, Wait
 from usage.refusals import No
@@ -70,6 +73,9 @@ def rules_of(settings: Settings) -> Rules:
         warn_ms=sorted(int(60_000 * minutes) for minutes in usage.warn_minutes),
         offer_ms=1000 * usage.offer_seconds,
         idle_ms=60_000 * usage.idle_minutes,
+        prestart_lead_ms=60_000 * usage.prestart_minutes,
+        prestart_grace_ms=60_000 * usage.prestart_grace_minutes,
+        prestart_at_once=usage.prestart_at_once,
     )
 
 
@@ -108,17 +114,22 @@ class Usage:
             with self.database.write() as session:
                 waiting.deal(session, self.rules, self.clock)
                 kept = waiting.kept_from(session, ask, self.rules, self.clock)
-                lease = leases.as_lease(
-                    leases.reserve(session, ask, self.rules, self.clock, kept.slots, kept.labs)
-                )
+                row = leases.reserve(session, ask, self.rules, self.clock, kept.slots, kept.labs)
+                prestart.leased(session, row, self.rules, self.clock)
+                lease = leases.as_lease(row)
                 waiting.leave(session, ask.username, "started", self.clock)
         except No as no:
             log.event(_log, "start refused", person=ask.username, lab=ask.lab, code=no.code)
-            if no.code in waiting.QUEUE_CODES and ask.holder == "server":
+            waits = no.code in waiting.QUEUE_CODES and ask.holder == "server"
+            if waits and not self._was_prestart(ask.username, no.code, waits):
                 raise self._queue(ask, no) from no
             raise
         log.event(_log, "lease reserved", lease=lease.id, person=ask.username, lab=ask.lab)
         return lease
+
+    def _was_prestart(self, username: str, code: str, waits: bool) -> bool:
+        with self.database.write() as session:
+            return prestart.refused(session, username, code, waits, self.clock)
 
     def _queue(self, ask: ReserveRequest, no: No) -> No:
         """Put a refused person in the queue; the refusal with their place in it."""
@@ -209,6 +220,8 @@ class Usage:
             row = views.open_lease(session, username)
             if row is None or row.state != "active":
                 return
+            if row.prestarted == leases.UNOPENED and not busy:
+                return  # nobody has opened it, which has a grace of its own
             row.idle_since_ms = idle.since(
                 leases.held_now(row, self.clock), row.slots, busy, idle_seconds
             )
@@ -261,19 +274,56 @@ class Usage:
 
     # -- people
 
-    def check_code(self, code: str) -> None:
-        """Raises No unless the code can be used."""
+    def check_sign_up(self, code: str, username: str, email: str) -> None:
+        """Raises No unless somebody without an account may sign up like this."""
+        with self.database.read() as session:
+            _row, cohort = cohorts.usable_code(session, code, self.clock, username)
+            claims.check(session, username, email, cohort, cohorts.whom(session, cohort))
+
+    def sign_up(
+        self,
+        code: str,
+        username: str,
+        email: str,
+        name: str,
+        text: Consent,
+        given: ConsentGiven,
+    ) -> Enrolment:
+        """Take a seat of an event code and record the consent: both or neither."""
         with self.database.write() as session:
-            cohorts.usable_code(session, code, self.clock)
+            _row, cohort = cohorts.usable_code(session, code, self.clock, username)
+            claims.check(session, username, email, cohort, cohorts.whom(session, cohort))
+            consents.record(session, username, text, given, self.clock)
+            found = self._join(session, code, username, email, name)
+        log.event(_log, "joined", person=username, cohort=found.cohort, consent=given.version)
+        return found
 
     def join(self, code: str, username: str, email: str, name: str) -> Enrolment:
-        """Take a seat of an event code."""
+        """Take a seat of an event code, as somebody who has an account."""
         with self.database.write() as session:
-            row = cohorts.join(session, code, username, email, name, self.clock)
-            cohort = session.get_one(Cohort, row.cohort_id)
-            found = cohorts.as_enrolment(row, cohort, self.clock)
+            found = self._join(session, code, username, email, name)
         log.event(_log, "joined", person=username, cohort=found.cohort)
         return found
+
+    def _join(self, session: Session, code: str, username: str, email: str, name: str) -> Enrolment:
+        row = cohorts.join(session, code, username, email, name, self.clock)
+        return cohorts.as_enrolment(row, session.get_one(Cohort, row.cohort_id), self.clock)
+
+    def consent_of(self, username: str, text: Consent) -> list[consents.Standing]:
+        """A person's last word on each item of the present consent text."""
+        with self.database.read() as session:
+            return consents.standing(session, username, text)
+
+    def set_consent(self, username: str, text: Consent, accepted: set[str], language: str) -> None:
+        """Give or withdraw the optional items."""
+        with self.database.write() as session:
+            changed = consents.set_optional(session, username, text, accepted, language, self.clock)
+        log.event(_log, "consent changed", person=username, items=",".join(changed))
+
+    def all_cohorts(self) -> list[CohortCourses]:
+        """Every cohort with its courses."""
+        with self.database.read() as session:
+            return cohorts.all_of_them(session, self.clock)
 
     def enrolments(self, username: str) -> list[Enrolment]:
         """The cohorts of a person."""

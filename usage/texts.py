@@ -147,6 +147,13 @@ def _people_sentences() -> dict[str, str]:
         "code_full": _(
             "All %(seats)s seats of this event code for %(cohort)s are taken. Ask %(whom)s."
         ),
+        "name_taken": _("This user name is already taken. Please choose another one."),
+        "name_rostered": _(
+            "This user name stands on the list of %(cohort)s with another e-mail address. Use the "
+            "e-mail address that your organiser has of you, or ask %(whom)s."
+        ),
+        "consent_missing": _("Without your consent to “%(item)s” no account can be created."),
+        "consent_changed": _("The text about your data has changed. Read it again and answer."),
         "code_form": _(
             "An event code has 5 to 40 letters A-Z, digits and hyphens, and begins and ends with a "
             "letter or digit."

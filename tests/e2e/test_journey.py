@@ -114,6 +114,7 @@ def fill_sign_up(page: Page, name: str, code: str) -> None:
     page.fill("#email_input", f"{name}@example.org")
     page.fill("#password_input", PASSWORD)
     page.fill("#password_confirmation_input", PASSWORD)
+    page.check("#consent-course")
     page.click("#signup_submit")
 
 

@@ -211,7 +211,7 @@ def test_a_lab_that_ends_by_itself_is_cleared_away_and_settled(stack: Stack) -> 
 def test_an_event_code_makes_an_account_that_can_start_a_lab(stack: Stack) -> None:
     form = {
         "username": "minji", "name": "김민지", "email": "minji@example.com",
-        "password": "correct horse", "password_again": "correct horse",
+        "password": "correct horse", "password_again": "correct horse", "consent": "course",
     }  # fmt: skip
     visitor = stack.visitor()
     page = visitor.submit("/hub/signup", {**form, "code": "WRONG-CODE"}, "signup")
@@ -230,7 +230,7 @@ def test_an_event_code_makes_an_account_that_can_start_a_lab(stack: Stack) -> No
 def test_sign_up_without_the_usage_service_writes_nothing(stack: Stack) -> None:
     form = {
         "code": CODE, "username": "hana", "name": "Hana", "email": "hana@example.com",
-        "password": "correct horse", "password_again": "correct horse",
+        "password": "correct horse", "password_again": "correct horse", "consent": "course",
     }  # fmt: skip
     stack.stop("usage")
     try:

@@ -296,8 +296,9 @@ def test_long_and_hostile_names(usage: Service, caplog: pytest.LogCaptureFixture
     """A megabyte or a line break where a name belongs: a plain refusal, and one log line."""
     key = {"Authorization": f"Bearer {usage.app.state.keys['key-hub']}"}
     for name in ("x" * 1_000_000, 'a\n{"event":"forged"}', "a\0b", "\u202eadmin"):
-        body = {"code": "c", "username": name, "name": name}
-        answer = usage.client.post("/api/internal/codes/join", json=body, headers=key)
+        consent = {"version": "1", "items": [], "language": "en"}
+        body = {"code": "c", "username": name, "name": name, "consent": consent}
+        answer = usage.client.post("/api/internal/codes/sign-up", json=body, headers=key)
         assert 400 <= answer.status_code < 500
         assert len(answer.content) < 20_000
     assert not [r for r in caplog.records if "\n" in r.getMessage()]

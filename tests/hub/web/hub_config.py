@@ -6,8 +6,9 @@ from pathlib import Path
 from jupyterhub.spawner import SimpleLocalProcessSpawner
 from traitlets.config import Config
 
+from core import consent
 from core import settings as settings_module
-from core.wire import Refusal
+from core.wire import Enrolment, Refusal
 from hub import access, pages
 from hub.signin import EventCodeAuthenticator
 from usage.client import Refused
@@ -28,17 +29,14 @@ class AnyPassword(EventCodeAuthenticator):
 class Codes:
     """Stands for the usage service: knows one event code and nobody's enrolment."""
 
-    def check_code(self, code, _language):
+    def check_sign_up(self, code, _username, _email, _language):
         """Refuse every code but one."""
         if code != "TEST-CODE":
             raise Refused(Refusal("code", "no such code"))
 
-    def join(self, *_given):
-        """Nothing to keep here."""
-
-    def enrolments(self, _username):
-        """None."""
-        return []
+    def sign_up(self, *_given):
+        """A seat in a cohort with one course."""
+        return Enrolment("autumn", "trainee", ["intro"], True)
 
 
 class NoGpuTime(Exception):
@@ -63,6 +61,7 @@ access.update_roles(c)
 access.update_services(c, settings)
 c.JupyterHub.authenticator_class = AnyPassword
 c.AnyPassword.usage = Codes()
+c.AnyPassword.consent = consent.load(settings)
 c.AnyPassword.allow_all = True
 c.AnyPassword.admin_users = {"boss"}
 c.AnyPassword.minimum_password_length = 10

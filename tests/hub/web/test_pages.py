@@ -116,16 +116,19 @@ def test_sign_up_shows_a_mistake_at_its_field_and_then_works(
         page.fill("#email_input", "minji@example.com")
         page.fill("#password_input", "test-password-1")
         page.fill("#password_confirmation_input", "something-else")
+        page.check("#consent-course")
         page.click("#signup_submit")
         expect(page.locator("#password_confirmation_input-hint")).to_have_text(
             "두 비밀번호가 서로 다릅니다."
         )
         assert page.input_value("#name_input") == "김민지"
+        assert page.is_checked("#consent-course")
+        assert not page.is_checked("#consent-news"), "an optional item is never ticked for somebody"
         assert faults(page, axe) == []
         page.fill("#password_input", "test-password-1")
         page.fill("#password_confirmation_input", "test-password-1")
         page.click("#signup_submit")
-        page.wait_for_url("**/services/usage/")
+        page.wait_for_url("**/services/usage/courses/intro")
 
 
 def _start(page: Page, name: str) -> None:

@@ -7,13 +7,26 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from core import consent
 from core.wire import Enrolment, Refusal
 from hub.attempts import Attempts
 from hub.signup import Form, SignUpError, sign_up
-from usage.client import Refused, UsageUnavailable
+from usage.client import ConsentGiven, Refused, UsageUnavailable
 
-FORM = Form("AUTUMN", "minji", "김민지", "minji@example.com", "correct horse", "correct horse")
+TEXT = consent.read(consent.DEFAULT)
+FORM = Form(
+    code="AUTUMN",
+    username="minji",
+    name="김민지",
+    email="minji@example.com",
+    password="correct horse",
+    again="correct horse",
+    version=TEXT.version,
+    accepted=("course", "news"),
+)
 FULL = Refused(Refusal("code_full", "All seats of this code are taken."))
+OTHER = Refused(Refusal("name_rostered", "On the list with another e-mail address."))
+CHANGED = Refused(Refusal("consent_changed", "The text has changed."))
 DOWN = UsageUnavailable("connection refused")
 
 
@@ -27,7 +40,11 @@ class Accounts:
     def common(self, password: str) -> bool:
         return password == "1234567890"
 
-    def add(self, form: Form) -> None:
+    async def hashed(self, password: str) -> bytes:
+        return f"hash of {password}".encode()
+
+    def add(self, form: Form, secret: bytes) -> None:
+        assert secret == b"hash of correct horse"
         self.rows[form.username] = False
 
     def authorise(self, username: str) -> None:
@@ -41,32 +58,31 @@ class Accounts:
 class Codes:
     checking: Exception | None = None
     joining: Exception | None = None
-    enrolled: list[Enrolment] = field(default_factory=list)
-    joined: list[tuple[str, ...]] = field(default_factory=list)
+    joined: list[tuple[object, ...]] = field(default_factory=list)
 
-    def check_code(self, code: str, language: str) -> None:
+    def check_sign_up(self, code: str, username: str, email: str, language: str) -> None:
         if self.checking:
             raise self.checking
 
-    def join(self, code: str, username: str, email: str, name: str, language: str) -> Enrolment:
+    def sign_up(
+        self, code: str, username: str, email: str, name: str, consent: ConsentGiven
+    ) -> Enrolment:
         if self.joining:
             raise self.joining
-        self.joined.append((code, username, email, name))
-        return Enrolment("autumn", "trainee", [], True)
-
-    def enrolments(self, username: str) -> list[Enrolment]:
-        return self.enrolled
+        self.joined.append((code, username, email, name, consent))
+        return Enrolment("autumn", "trainee", ["intro"], True)
 
 
 def attempt(form: Form, accounts: Accounts, codes: Codes) -> None:
-    asyncio.run(sign_up(form, accounts, codes, "en", lambda text: text))
+    asyncio.run(sign_up(form, accounts, codes, TEXT, "en", lambda text: text))
 
 
 def test_an_account_and_a_seat() -> None:
     accounts, codes = Accounts(), Codes()
     attempt(FORM, accounts, codes)
     assert accounts.rows == {"minji": True}
-    assert codes.joined == [("AUTUMN", "minji", "minji@example.com", "김민지")]
+    given = ConsentGiven(TEXT.version, ["course", "news"], "en")
+    assert codes.joined == [("AUTUMN", "minji", "minji@example.com", "김민지", given)]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +92,8 @@ def test_an_account_and_a_seat() -> None:
         (Codes(joining=FULL), "All seats", "code"),
         (Codes(checking=DOWN), "enrolment service does not answer", ""),
         (Codes(joining=DOWN), "enrolment service does not answer", ""),
-        (Codes(enrolled=[Enrolment("autumn", "instructor", [], True)]), "taken", "username"),
+        (Codes(checking=OTHER), "another e-mail", "username"),
+        (Codes(joining=CHANGED), "has changed", "consent"),
     ],
 )
 def test_nothing_is_half_written(codes: Codes, sentence: str, about: str) -> None:
@@ -126,6 +143,7 @@ def test_a_name_in_use_is_taken_and_one_of_a_broken_sign_up_is_free() -> None:
         ({"password": "가" * 25, "again": "가" * 25}, "password"),
         ({"password": "1234567890", "again": "1234567890"}, "password"),
         ({"again": "something else"}, "password_again"),
+        ({"accepted": ("improve", "news")}, "consent"),
     ],
 )
 def test_wrong_fields_are_named_before_anything_is_asked(
@@ -145,7 +163,7 @@ def test_a_name_as_password_is_too_easy() -> None:
 
 def test_the_form_is_cut_and_cleaned() -> None:
     typed = {"code": " AUTUMN ", "username": " MinJi ", "password": " kept ", "name": "x" * 10**6}
-    form = Form.of(lambda name: typed.get(name, ""))
+    form = Form.of(lambda name: typed.get(name, ""), ["course"])
     assert (form.code, form.username, form.password) == ("AUTUMN", "minji", " kept ")
     assert len(form.name) == 200
 

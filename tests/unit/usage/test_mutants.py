@@ -74,7 +74,7 @@ def _seats_hold(world: World) -> None:
     world.usage.put_code("ONE-SEAT", "kt", 1, "", "trainee")
     world.usage.join("ONE-SEAT", "ann", "", "")
     with pytest.raises(cohorts.No):
-        world.usage.check_code("ONE-SEAT")
+        world.usage.check_sign_up("ONE-SEAT", "bob", "")
 
 
 CAUGHT = (AssertionError, pytest.fail.Exception, No, IntegrityError)

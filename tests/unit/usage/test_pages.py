@@ -14,7 +14,7 @@ import pytest
 from core.wire import GpuNeed, Observation, ReserveRequest, SeenContainer
 from tests.unit.usage.conftest import HOUR, MINUTE, slot
 from tests.unit.usage.server import Running, serving
-from usage.client import CohortSpec, LabClient, Refused, UsageUnavailable
+from usage.client import CohortSpec, ConsentGiven, LabClient, Refused, UsageUnavailable
 from usage.hub import Server
 
 NOW = datetime.now(UTC)
@@ -229,10 +229,12 @@ def test_an_admin_creates_a_cohort_books_and_makes_a_code(service: Running) -> N
     assert service.client("key-cli").budget("fall").cap == HOUR * 2001 // 2
     assert "Fall" in service.page("/admin").text
     hub = service.client("key-hub")
-    assert hub.join("fall-2026", "zoe", "", "", "en").cohort == "fall"
-    assert hub.join("FALL-2026", "zoe", "", "", "en").cohort == "fall"
+    text = service.app.state.consent
+    given = ConsentGiven(text.version, [item.id for item in text.required], "en")
+    for code in ("fall-2026", "FALL-2026"):
+        assert hub.sign_up(code, "zoe", "zoe@kt.com", "Zoe", given).cohort == "fall"
     with pytest.raises(Refused) as full:
-        hub.check_code("fall-2026", "ko")
+        hub.check_sign_up("fall-2026", "yuna", "yuna@kt.com", "ko")
     assert full.value.refusal.message == (
         "Fall 기수의 이 이벤트 코드는 1자리가 모두 찼습니다. 문의: 교육 운영 담당자."
     )
@@ -293,7 +295,7 @@ def test_bad_forms_are_told_in_the_readers_language(
         ("key-cli", lambda c: c.put_inventory("h1", [])),
         ("key-hub", lambda c: c.put_inventory("h1", [])),
         ("key-agent", lambda c: c.enrolments("ann")),
-        ("key-agent", lambda c: c.check_code("x", "en")),
+        ("key-agent", lambda c: c.check_sign_up("x", "zoe", "", "en")),
         ("key-hub", lambda c: c.charges("kt")),
         ("key-worker", lambda c: c.grant("kt", 1, "a", "r", "k")),
         ("key-worker", lambda c: c.observe("h1", Observation("b", []))),
