@@ -55,6 +55,11 @@ class Cohort(Base):
     allowance: Mapped[int]
     """Units that instructors may still grant by themselves."""
     created_at: Mapped[datetime]
+    keep_until: Mapped[datetime | None]
+    """When its people's data is deleted; None: usage.keep_days after its end."""
+    deletion_announced_at: Mapped[datetime | None]
+    """Since when its pages say so."""
+    data_deleted_at: Mapped[datetime | None]
 
 
 class Person(Base):
@@ -221,6 +226,12 @@ class LeaseRow(Base):
     """Why its grant is not extended any more, though time and money are left; empty: it is."""
     idle_since_ms: Mapped[int | None]
     """Held time since when the lab is known to be idle; None: it works, or nobody knows."""
+    busy_ms: Mapped[int] = mapped_column(default=0)
+    """Held time in which its kernels were known to work."""
+    told_ms: Mapped[int] = mapped_column(default=0)
+    """Held time of which the lab said whether its kernels worked."""
+    told_held_ms: Mapped[int] = mapped_column(default=0)
+    """Held time when it last said so."""
 
 
 class LeaseSlot(Base):
