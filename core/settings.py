@@ -79,6 +79,18 @@ class Usage(_Section):
     idle_minutes: int = Field(
         30, ge=0, le=1440, description="A GPU lab idle for so long is stopped; 0: never"
     )
+    prestart_minutes: int = Field(
+        10, ge=1, le=60, description="So long before a reserved window its labs are started"
+    )
+    prestart_grace_minutes: int = Field(
+        15,
+        ge=1,
+        le=240,
+        description="A prestarted lab nobody opened is returned so long after its class began",
+    )
+    prestart_at_once: int = Field(
+        4, ge=1, le=64, description="Prestarts under way at the same time"
+    )
 
 
 class Grader(_Section):
@@ -87,6 +99,9 @@ class Grader(_Section):
     database: str = Field("", description="SQLAlchemy URL; empty: SQLite in the state folder")
     workers: int = Field(1, ge=1, le=64, description="Grading worker processes")
     max_submission_mb: int = Field(20, ge=1, le=1024, description="Largest submission")
+    learner_quota_mb: int = Field(
+        1000, ge=1, description="All submissions of one learner together"
+    )
     max_files: int = Field(200, ge=1, le=10000, description="Most files in one submission")
     wall_seconds: int = Field(300, ge=5, le=86400, description="Longest run of one notebook")
     memory_mb: int = Field(2048, ge=256, description="Memory of one grading container")
@@ -107,6 +122,12 @@ class Labs(_Section):
     cpus: float = Field(2.0, gt=0, description="CPUs of one lab")
     pids: int = Field(512, ge=32, description="Processes and threads in one lab")
     start_seconds: int = Field(120, ge=5, description="A start that takes longer has failed")
+    starts_at_once: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="Labs that start at the same time, others wait in line; 0: one per processor",
+    )
     docker_threads: int = Field(8, ge=1, le=64, description="Docker calls at the same time")
 
 

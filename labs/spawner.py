@@ -31,7 +31,7 @@ from core.ids import new_id
 from core.log import event
 from core.settings import Settings
 from core.wire import GpuNeed, Lease, ReserveRequest
-from labs import containers, problems, readiness
+from labs import containers, problems, readiness, turns
 from labs.held import held_until, started_ms
 from labs.order import Order, language_of, not_offered, read
 from labs.text import N_, say
@@ -58,6 +58,7 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc] # no type information is 
     port = containers.PORT
 
     lease_id = ""
+    _turns: turns.Turns | None = None
     _starting = False
     _language = "en"
     _stages: list[dict[str, Any]]
@@ -75,6 +76,14 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc] # no type information is 
             cls._executor = ThreadPoolExecutor(self.settings.labs.docker_threads, "docker")
         executor: ThreadPoolExecutor = cls._executor
         return executor
+
+    @property
+    def line(self) -> turns.Turns:
+        """The line of starting labs, shared by all."""
+        cls = type(self)
+        if cls._turns is None:
+            cls._turns = turns.Turns(self.settings.labs.starts_at_once or turns.by_processors())
+        return cls._turns
 
     @default("object_name")  # type: ignore[untyped-decorator]
     def _object_name_default(self) -> str:
@@ -130,16 +139,8 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc] # no type information is 
         lease = await self._reserve(order) if order.gpu else None
         if lease is None:
             await self._check_enrolment(order)
-        self._stage(30, N_("Making your lab"))
-        await self._create(order, lease)
-        self._save_state()
-        await self.docker("start", self.object_id)
-        self._stage(60, N_("Starting JupyterLab"))
-        address: tuple[str, int] = await self.get_ip_and_port()
-        url = url_path_join(f"http://{address[0]}:{address[1]}", self.server.base_url, "api")
-        if lease:
-            await self._activate(lease)
-        await readiness.wait(url, self._alive)
+        async with self.line.turn(turns.halving(self._in_line)):
+            address = await self._run(order, lease)
         self._stage(95, N_("Your lab is ready"))
         event(
             log,
@@ -150,6 +151,19 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc] # no type information is 
             lab=order.lab.id,
             container=self.object_id[:12],
         )
+        return address
+
+    async def _run(self, order: Order, lease: Lease | None) -> tuple[str, int]:
+        self._stage(30, N_("Making your lab"))
+        await self._create(order, lease)
+        self._save_state()
+        await self.docker("start", self.object_id)
+        self._stage(60, N_("Starting JupyterLab"))
+        address: tuple[str, int] = await self.get_ip_and_port()
+        url = url_path_join(f"http://{address[0]}:{address[1]}", self.server.base_url, "api")
+        if lease:
+            await self._activate(lease)
+        await readiness.wait(url, self._alive)
         return address
 
     async def _reserve(self, order: Order) -> Lease:
@@ -386,8 +400,13 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc] # no type information is 
 
     # -- progress ----------------------------------------------------------------------------------
 
-    def _stage(self, percent: int, message: str) -> None:
-        self._stages.append({"progress": percent, "message": say(message, self._language)})
+    def _stage(self, percent: int, message: str, **values: object) -> None:
+        text = say(message, self._language, **values)
+        self._stages.append({"progress": percent, "message": text})
+
+    def _in_line(self, place: int) -> None:
+        text = N_("Other labs are starting. Your place in line: {place}")
+        self._stage(20, text, place=place)
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """Stages of the start as they are reached, for the pending page."""
