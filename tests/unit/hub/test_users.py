@@ -13,12 +13,12 @@ from sqlalchemy.orm import Session
 from core.settings import Settings
 from hub.signin import EventCodeAuthenticator
 from hub.users import create_user
-from hub.wiring import database_url
+from hub.storage import database_url
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "hub").mkdir(parents=True)
     return Settings(state_dir=tmp_path / "state")
 
 

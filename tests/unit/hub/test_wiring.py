@@ -55,7 +55,7 @@ def test_the_hub_listens_on_the_labs_gateway_alone(settings: Settings) -> None:
 def test_everything_is_kept_in_the_state_folder(settings: Settings) -> None:
     c = Config()
     wiring.update_storage(c, settings)
-    assert c.JupyterHub.db_url == f"sqlite:///{settings.state_dir}/hub.sqlite"
+    assert c.JupyterHub.db_url == f"sqlite:///{settings.state_dir}/hub/hub.sqlite"
     assert len(c.JupyterHub.cookie_secret) == 32
     assert len(c.CryptKeeper["keys"][0]) == 32
 
