@@ -22,6 +22,7 @@ from core.wire import (
 )
 from usage import texts
 from usage.client import Budget, Charge, CohortCourses, CohortSpec, ConsentGiven
+from usage.prestart.rows import Batch
 from usage.service import Usage
 from web.auth import internal
 
@@ -258,3 +259,35 @@ def charges(cohort: str, service: Service, zone: Zone, _caller: Cli) -> list[Cha
     """What each lease cost."""
     with texts.speaking("", zone):
         return service.charges(cohort)
+
+
+@dataclass
+class PrestartOrder:
+    """Body of prestart. `minutes`: returned then unless opened; None: the setting's grace."""
+
+    course: str
+    lab: str
+    actor: str = "cli"
+    minutes: int | None = None
+
+
+@router.post("/cohorts/{cohort}/prestarts")
+def prestart(
+    cohort: str, body: PrestartOrder, service: Service, zone: Zone, _caller: Cli
+) -> dict[str, str]:
+    """Start a lab for every trainee of the cohort who has none; the id of the batch."""
+    with texts.speaking("", zone):
+        batch = service.prestart(cohort, body.course, body.lab, body.actor, body.minutes)
+    return {"batch": batch}
+
+
+@router.get("/cohorts/{cohort}/prestarts")
+def prestarts(cohort: str, service: Service, _caller: Cli) -> list[Batch]:
+    """The cohort's last batches, the newest first."""
+    return service.prestarts(cohort)
+
+
+@router.delete("/cohorts/{cohort}/prestarts")
+def cancel_prestart(cohort: str, service: Service, _caller: Cli) -> dict[str, int]:
+    """Start no more, return what nobody has opened; how many labs that concerns."""
+    return {"labs": service.cancel_prestart(cohort, "cli")}

@@ -33,6 +33,7 @@ class Ask:
 @router.get("/status")
 def status(service: Service, zone: Zone, me: Me, lang: str = "") -> LabStatus:
     """Time left of this person's lab, and warnings that were not closed yet."""
+    service.note_opened(me.name)  # JupyterLab in the person's browser asks this
     with texts.speaking(lang, zone):
         return lab_status(service, me.name)
 
@@ -58,6 +59,8 @@ class Activity:
 @router.post("/activity", status_code=204)
 def activity(body: Activity, service: Service, me: Me) -> Response:
     """A lab says every minute whether it computes. Without these a lab is never taken for idle."""
+    if body.busy:
+        service.note_opened(me.name)
     service.note_activity(me.name, body.busy, body.idle_seconds)
     return Response(status_code=204)
 

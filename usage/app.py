@@ -15,11 +15,12 @@ from sqlalchemy.exc import DataError
 
 from core import consent, course, log
 from core.settings import Settings
-from usage import api_internal, api_lab, metrics, texts
+from usage import api_internal, api_lab, api_runner, metrics, texts
 from usage.database import open_database
 from usage.hub import Hub, HubDown
 from usage.meter import Meter
 from usage.pages import admin, home
+from usage.prestart.starter import Starter
 from usage.service import Usage, rules_of
 from web.app import create_app as web_app
 
@@ -41,13 +42,14 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.hub = reached = hub or Hub(settings)
         await _greet(reached)
-        meter = asyncio.create_task(Meter(usage, reached).run())
+        starter = Starter(usage, reached, courses, settings.site.language)
+        tasks = [asyncio.create_task(work.run()) for work in (Meter(usage, reached), starter)]
         try:
             yield
         finally:
-            meter.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await meter
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await reached.close()
             database.close()
 
@@ -59,6 +61,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
     app.add_exception_handler(OverflowError, _unfit)
     app.add_exception_handler(DataError, _unfit)
     app.include_router(api_internal.router)
+    app.include_router(api_runner.router)
     app.include_router(api_lab.router)
     app.include_router(home.router)
     app.include_router(admin.router)

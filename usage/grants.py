@@ -65,8 +65,9 @@ class Stop:
 def limit(lab: Running) -> tuple[int, Reason]:
     """Held time after which no grant can come, and why."""
     end = lab.held_ms + max(0, lab.to_end_ms)
-    at, why = (lab.limit_ms, "lab_max") if lab.limit_ms <= end else (end, "cohort_end")
-    return (lab.grant_ms, lab.closing) if lab.closing and lab.grant_ms < at else (at, why)
+    if lab.closing and lab.grant_ms < min(lab.limit_ms, end):
+        return lab.grant_ms, lab.closing
+    return (lab.limit_ms, "lab_max") if lab.limit_ms <= end else (end, "cohort_end")
 
 
 def extension(lab: Running, funds: Funds, window_ms: int) -> int:

@@ -11,7 +11,19 @@ from core.ids import new_id
 from core.units import units
 from core.wire import LeaseOrder, Observation, SeenContainer
 from usage import grants, ledger
-from usage.leases import MOST_HELD_MS, OPEN, Clock, Rules, end, held_now, see, until
+from usage.leases import (
+    MOST_HELD_MS,
+    OPEN,
+    OPENED,
+    UNOPENED,
+    UNUSED,
+    Clock,
+    Rules,
+    end,
+    held_now,
+    see,
+    until,
+)
 from usage.models import Cohort, LeaseRow, Notice
 
 MISSES = 2
@@ -41,10 +53,23 @@ def _one(session: Session, seen: SeenContainer, rules: Rules, time: Clock) -> Le
         if row.state == "active":
             end(session, row, None, _why_gone(session, row, rules, time), False, rules, time)
         return LeaseOrder(row.id, row.grant_ms, stop=True, reason=row.end_reason)
+    if row.prestarted == OPENED:
+        _refund_waiting(session, row, time)
     renew(session, row, rules, time)
-    warn(session, row, rules, time)
-    # Only this reason: grants end by their own time on the host, an idle lab has time left.
-    return LeaseOrder(row.id, row.grant_ms, row.stop_reason == "idle", row.stop_reason)
+    if row.prestarted != UNOPENED:  # else nobody is there to be warned
+        warn(session, row, rules, time)
+    # Only these reasons: grants end by their own time on the host, such a lab has time left.
+    stop = row.stop_reason in ("idle", UNUSED)
+    return LeaseOrder(row.id, row.grant_ms, stop, row.stop_reason)
+
+
+def _refund_waiting(session: Session, row: LeaseRow, time: Clock) -> None:
+    """A prestarted lab was opened: what it has used so far was waiting, and free."""
+    ledger.charge(session, row, time.now())
+    if (charged := ledger.lease_charged(session, row)) > 0:
+        key, reason = f"refund:{row.id}:prestart", "prestart: the time before it was opened"
+        ledger.refund(session, row, charged, "meter", reason, key, time.now())
+    row.prestarted = ""
 
 
 def renew(session: Session, row: LeaseRow, rules: Rules, time: Clock) -> None:
@@ -72,7 +97,7 @@ def _situation(
         limit_ms=row.limit_ms,
         weight=row.weight,
         to_end_ms=until(cohort.ends_at, time),
-        closing=row.closing or None,
+        closing=row.closing or None,  # type: ignore[arg-type]
     )
     return running, ledger.funds_today(session, row.cohort_id, row.username, time.now())
 

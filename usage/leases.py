@@ -25,6 +25,11 @@ from usage.stops import DueStop
 
 OPEN = ("reserved", "active")
 
+UNOPENED, OPENED = "unopened", "opened"
+"""LeaseRow.prestarted (see usage.prestart)."""
+UNUSED = "unused"
+"""Why a prestarted lab that nobody opened is stopped."""
+
 MOST_HELD_MS = 366 * 86_400_000
 """No lab is held for longer than a year: a larger held time is a mistake."""
 
@@ -44,6 +49,12 @@ class Rules:
     """How long a free slot is held for the next in the queue."""
     idle_ms: int = 0
     """A lab idle for so long is stopped; 0: never."""
+    prestart_lead_ms: int = 600_000
+    """So long before a reserved window its labs are started."""
+    prestart_grace_ms: int = 900_000
+    """A prestarted lab that nobody opened is returned so long after its class began."""
+    prestart_at_once: int = 4
+    """Prestarts under way at the same time."""
 
 
 @dataclass(frozen=True)
@@ -315,7 +326,7 @@ def end(
     if held_ms is not None and held_ms > row.held_ms:
         row.held_ms = held_ms
     ours = platform_fault or row.stop_reason == "lost_host"
-    free = ours and row.held_ms <= rules.free_failure_ms
+    free = (ours and row.held_ms <= rules.free_failure_ms) or row.prestarted != ""
     if not free:
         ledger.charge(session, row, now)
     elif (charged := ledger.lease_charged(session, row)) > 0:

@@ -6,6 +6,7 @@ Raises usage.refusals.No for what cannot be; the callers turn it into a sentence
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -44,6 +45,7 @@ from usage import (
 from usage.client import Budget, Charge, CohortCourses, CohortSpec, ConsentGiven
 from usage.leases import Clock, Rules
 from usage.models import Cohort, LeaseRow, Wait
+from usage.prestart import rows as early
 from usage.refusals import No
 from usage.stops import DueStop
 
@@ -115,21 +117,21 @@ class Usage:
                 waiting.deal(session, self.rules, self.clock)
                 kept = waiting.kept_from(session, ask, self.rules, self.clock)
                 row = leases.reserve(session, ask, self.rules, self.clock, kept.slots, kept.labs)
-                prestart.leased(session, row, self.rules, self.clock)
+                early.leased(session, row, self.clock)
                 lease = leases.as_lease(row)
                 waiting.leave(session, ask.username, "started", self.clock)
         except No as no:
             log.event(_log, "start refused", person=ask.username, lab=ask.lab, code=no.code)
-            waits = no.code in waiting.QUEUE_CODES and ask.holder == "server"
-            if waits and not self._was_prestart(ask.username, no.code, waits):
+            waits = no.code in waiting.QUEUE_CODES
+            if ask.holder == "server" and not self._was_prestart(ask, no, waits) and waits:
                 raise self._queue(ask, no) from no
             raise
         log.event(_log, "lease reserved", lease=lease.id, person=ask.username, lab=ask.lab)
         return lease
 
-    def _was_prestart(self, username: str, code: str, waits: bool) -> bool:
+    def _was_prestart(self, ask: ReserveRequest, no: No, waits: bool) -> bool:
         with self.database.write() as session:
-            return prestart.refused(session, username, code, waits, self.clock)
+            return early.refused(session, ask.username, no.code, waits, self.clock)
 
     def _queue(self, ask: ReserveRequest, no: No) -> No:
         """Put a refused person in the queue; the refusal with their place in it."""
@@ -161,10 +163,10 @@ class Usage:
     def place_of(self, username: str) -> waiting.Place | None:
         """This person's place in the queue."""
         with self.database.read() as session:
-            looks = self._outlooks(session)
+            looks = self.outlooks(session)
             return waiting.place_of(session, username, looks, self.rules, self.clock)
 
-    def _outlooks(self, session: Session) -> dict[int, queue.Outlook]:
+    def outlooks(self, session: Session) -> dict[int, queue.Outlook]:
         """Everybody's place, worked out once a second at most: many pages ask."""
         until, looks = self._looks
         now = self.clock.boot_ms()
@@ -237,6 +239,46 @@ class Usage:
             if now - self._heard.get(row.id, now - idle.STALE_MS) >= idle.STALE_MS:
                 row.idle_since_ms = None
 
+    def note_opened(self, username: str) -> None:
+        """The person has come to their lab: a prestarted one is theirs from now on."""
+        with self.database.read() as session:
+            if early.of(session, username) is None:
+                return
+        with self.database.write() as session:
+            if early.opened(session, username, self.clock):
+                log.event(_log, "prestarted lab opened", person=username)
+
+    def prestart(
+        self, cohort: str, course: str, lab: str, actor: str, minutes: int | None = None
+    ) -> str:
+        """Start this lab for every trainee of the cohort who has none; the id of the batch.
+
+        It begins at once, a few at a time (usage.prestart_at_once), as GPUs are free. What nobody
+        has opened after `minutes` (None: usage.prestart_grace_minutes) is returned, and free.
+        """
+        grace = self.rules.prestart_grace_ms if minutes is None else minutes * 60_000
+        if not 60_000 <= grace <= early.MOST_MINUTES * 60_000:
+            most = early.MOST_MINUTES
+            raise No("number_out_of_range", field="minutes", value=minutes, least=1, most=most)
+        return_at = self.clock.now() + timedelta(milliseconds=grace)
+        with self.database.write() as session:
+            order = early.Order(cohort, course, lab, actor, return_at)
+            batch = early.begin(session, order, self.clock)
+        log.event(_log, "prestart ordered", cohort=cohort, lab=lab, actor=actor)
+        return batch
+
+    def prestarts(self, cohort: str) -> list[early.Batch]:
+        """The cohort's last batches of prestarted labs, the newest first."""
+        with self.database.read() as session:
+            return early.batches(session, cohort)
+
+    def cancel_prestart(self, cohort: str, actor: str) -> int:
+        """Start no more, and return what nobody has opened; how many labs that concerns."""
+        with self.database.write() as session:
+            count = early.cancel(session, cohort, self.clock)
+        log.event(_log, "prestart cancelled", cohort=cohort, labs=count, actor=actor)
+        return count
+
     def tick(self) -> list[DueStop]:
         """Free starts that failed, and mark the labs whose grant is over; those to stop now."""
         if not self._something_due():
@@ -247,8 +289,10 @@ class Usage:
             for lease_id in leases.drop_overdue_starts(session, self.rules, self.clock):
                 log.event(_log, "start timed out", lease=lease_id)
             due = []
+            for row in early.unused(session, self.clock):
+                row.stop_reason = row.stop_reason or leases.UNUSED
             for row in session.scalars(select(LeaseRow).where(LeaseRow.state == "active")).all():
-                if self._over(row):
+                if self._over(row) or row.stop_reason == leases.UNUSED:
                     row.stop_reason = row.stop_reason or self._stop_reason(session, row)
                     due.append(leases.due_stop(session, row))
             return due
@@ -258,7 +302,7 @@ class Usage:
             if session.scalar(select(Wait.id).where(Wait.open).limit(1)) is not None:
                 return True
             rows = session.scalars(select(LeaseRow).where(LeaseRow.state.in_(leases.OPEN))).all()
-            return any(row.state == "reserved" or self._over(row) for row in rows)
+            return any(r.state == "reserved" or r.prestarted or self._over(r) for r in rows)
 
     def _over(self, row: LeaseRow) -> bool:
         held = leases.held_now(row, self.clock)
@@ -373,14 +417,25 @@ class Usage:
             return views.budget(session, cohort)
 
     def add_window(
-        self, cohort: str, starts: str, ends: str, seats: int, need: GpuNeed, actor: str
+        self,
+        cohort: str,
+        starts: str,
+        ends: str,
+        seats: int,
+        need: GpuNeed,
+        actor: str,
+        prestart: str = "",
     ) -> None:
-        """Reserve places; times without a zone are the cohort's."""
+        """Reserve places; times without a zone are the cohort's. `prestart`: "course/lab" to start
+        for its learners before it begins."""
         with self.database.write() as session:
             zone = views.cohort(session, cohort).timezone
             begin = cohorts.moment(forms.with_zone(starts, zone), "starts")
             end = cohorts.moment(forms.with_zone(ends, zone), "ends")
-            windows.add(session, cohort, begin, end, seats, need, actor, self.clock)
+            row = windows.add(session, cohort, begin, end, seats, need, actor, self.clock)
+            row.course, _, row.lab = prestart.partition("/")
+            if row.course and row.course not in views.cohort(session, cohort).courses:
+                raise No("course_not_offered", cohort=cohort, course=row.course)
         log.event(_log, "places reserved", cohort=cohort, seats=seats, actor=actor)
 
     def remove_window(self, cohort: str, window: str) -> None:
