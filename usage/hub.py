@@ -13,6 +13,11 @@ from core import secrets
 from core.settings import Settings
 from web.auth import hub_api_url
 
+_PAGE = 200
+"""People per answer: the Hub's own most."""
+
+_PAGED = "application/jupyterhub-pagination+json"
+
 
 class HubDown(Exception):
     """The Hub did not answer, or not usably."""
@@ -28,6 +33,8 @@ class Server:
     url: str
     started: datetime | None = None
     """By the Hub's clock; None when it does not say."""
+    active: datetime | None = None
+    """When the Hub last saw it used."""
 
 
 class Hub:
@@ -56,6 +63,23 @@ class Hub:
         model = (answer.json().get("servers") or {}).get("")
         return _server(model) if model else None
 
+    async def all_servers(self) -> dict[str, Server]:
+        """Everybody's lab by name, for those who have one. Raises HubDown."""
+        found: dict[str, Server] = {}
+        path: str | None = f"/users?state=active&limit={_PAGE}"
+        while path:
+            answer = (await self._call("GET", path, accept=_PAGED)).json()
+            for user in answer["items"]:
+                if model := (user.get("servers") or {}).get(""):
+                    found[user["name"]] = _server(model)
+            following = answer["_pagination"]["next"]
+            path = (
+                f"/users?state=active&limit={_PAGE}&offset={following['offset']}"
+                if following
+                else None
+            )
+        return found
+
     async def start(self, username: str, options: dict[str, str]) -> bool:
         """Ask for the person's lab; False when one runs or is starting. Raises HubDown."""
         path = f"/users/{quote(username, safe='')}/server"
@@ -67,10 +91,13 @@ class Hub:
         """Stop the person's lab; harmless when there is none. Raises HubDown."""
         await self._call("DELETE", f"/users/{quote(username, safe='')}/server")
 
-    async def _call(self, method: str, path: str, body: Any = None) -> httpx.Response:
+    async def _call(
+        self, method: str, path: str, body: Any = None, accept: str = "application/json"
+    ) -> httpx.Response:
         url = hub_api_url(self._settings) + path
+        headers = {"Accept": accept}
         try:
-            answer = await self._client.request(method, url, json=body)
+            answer = await self._client.request(method, url, json=body, headers=headers)
         except httpx.HTTPError as error:
             raise HubDown(f"{method} {path}: {type(error).__name__}: {error}") from error
         if answer.status_code in (401, 403) or answer.status_code >= 500:
@@ -86,5 +113,8 @@ def _server(model: dict[str, Any]) -> Server:
     else:
         state = "stopping" if model.get("pending") == "stop" else "starting"
     options = {key: str(value) for key, value in (model.get("user_options") or {}).items()}
-    started = datetime.fromisoformat(model["started"]) if model.get("started") else None
-    return Server(state, options, str(model.get("url") or ""), started)
+    started, active = (
+        datetime.fromisoformat(model[key]) if model.get(key) else None
+        for key in ("started", "last_activity")
+    )
+    return Server(state, options, str(model.get("url") or ""), started, active)

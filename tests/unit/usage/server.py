@@ -57,6 +57,9 @@ class HubDouble(Hub):
     async def server(self, username: str) -> Server | None:
         return self.servers.get(username)
 
+    async def all_servers(self) -> dict[str, Server]:
+        return dict(self.servers)
+
     async def start(self, username: str, options: dict[str, str]) -> bool:
         self.started.append((username, options))
         return True
