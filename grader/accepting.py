@@ -7,10 +7,12 @@ from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from core.clock import now
+from core.course import Assignment
 from core.ids import new_id
-from grader import intake, jobs
+from grader import dates, intake, jobs
 from grader.blobs import Blobs
 from grader.models import Submission
 from store.database import Database
@@ -28,72 +30,106 @@ class NoMoreAttempts(Exception):
     """All attempts are used up."""
 
 
+class NoRoom(Exception):
+    """The learner's share of storage is used up; the numbers are bytes: needed, left, in all."""
+
+
 @dataclass(frozen=True)
-class Rules:
-    """What holds for one person's next submission to one assignment."""
+class Work:
+    """Whose work on what: who hands in, in which cohort of the course."""
 
-    due: datetime | None = None
-    close: datetime | None = None
-    attempts: int | None = None
-    autograde: bool = False
+    username: str
+    course: str
+    cohort: str
+    assignment: Assignment
 
-    def check(self, received: datetime, made: int) -> None:
-        """Raises Closed, NoMoreAttempts."""
-        if self.close is not None and received > self.close:
-            raise Closed
-        if self.attempts is not None and made >= self.attempts:
-            raise NoMoreAttempts
+
+@dataclass(frozen=True)
+class Arrived:
+    """A checked upload that is no blob yet; `size` in bytes."""
+
+    path: Path
+    sha256: str
+    size: int
+    contents: intake.Contents
 
 
 def accept(
-    database: Database,
-    blobs: Blobs,
-    arrived: tuple[Path, str, int],
-    who: tuple[str, str, str],
-    key: str,
-    rules: Rules,
-    contents: intake.Contents,
+    database: Database, blobs: Blobs, work: Work, key: str, arrived: Arrived, quota: int
 ) -> Submission:
-    """Make a checked upload a submission: bytes first, then the row.
+    """Make an upload a submission: bytes first, then the row.
 
-    `arrived` is path, SHA-256 and size; `who` is username, course, assignment. The same `key` of
-    the same person gives the first submission again. Raises KeyReused, Closed, NoMoreAttempts.
+    The same `key` of the same person gives the first submission again. `quota` in bytes is what
+    one person may store. Rules and the attempts so far are read in the transaction that writes, so
+    that of two at once each counts. Raises KeyReused, Closed, NoMoreAttempts, NoRoom.
     """
-    path, sha256, size = arrived
-    username, course, assignment = who
     received = now()
-    blobs.keep(path, sha256)
+    blobs.keep(arrived.path, arrived.sha256)
     with database.write() as session:
-        known = session.scalar(
-            select(Submission).where(Submission.username == username, Submission.key == key)
-        )
+        known = _of_key(session, work, key, arrived.sha256)
         if known is not None:
-            if (known.course, known.assignment, known.sha256) != (course, assignment, sha256):
-                raise KeyReused
             return known
-        last = session.scalar(
-            select(func.max(Submission.attempt)).where(
-                Submission.username == username,
-                Submission.course == course,
-                Submission.assignment == assignment,
-            )
-        )
-        rules.check(received, last or 0)
+        made = _attempts(session, work)
+        when = dates.of(session, work.course, work.cohort, work.assignment, work.username)
+        _check(when, received, made)
+        _check_room(session, work.username, arrived.size, quota)
         submission = Submission(
             id=new_id("sub"),
-            course=course,
-            assignment=assignment,
-            username=username,
-            attempt=(last or 0) + 1,
+            course=work.course,
+            cohort=work.cohort,
+            assignment=work.assignment.id,
+            username=work.username,
+            attempt=made + 1,
             key=key,
-            sha256=sha256,
-            size=size,
-            notebooks=contents.notebooks,
+            sha256=arrived.sha256,
+            size=arrived.size,
+            notebooks=arrived.contents.notebooks,
             received_at=received,
-            late=rules.due is not None and received > rules.due,
+            late=when.seconds_late(received) > 0,
         )
         session.add(submission)
         session.flush()
-        if rules.autograde:
-            jobs.ask(session, "grade", (course, assignment, submission.id), username)
+        if work.assignment.autograde:
+            target = (work.course, work.assignment.id, submission.id)
+            jobs.ask(session, "grade", target, work.username)
     return submission
+
+
+def _of_key(session: Session, work: Work, key: str, sha256: str) -> Submission | None:
+    known = session.scalar(
+        select(Submission).where(Submission.username == work.username, Submission.key == key)
+    )
+    if known is None:
+        return None
+    same = (work.course, work.assignment.id, sha256)
+    if (known.course, known.assignment, known.sha256) != same:
+        raise KeyReused
+    return known
+
+
+def _attempts(session: Session, work: Work) -> int:
+    last = session.scalar(
+        select(func.max(Submission.attempt)).where(
+            Submission.username == work.username,
+            Submission.course == work.course,
+            Submission.cohort.in_((work.cohort, "")),
+            Submission.assignment == work.assignment.id,
+        )
+    )
+    return last or 0
+
+
+def _check(when: dates.When, received: datetime, made: int) -> None:
+    if when.close is not None and received > when.close:
+        raise Closed
+    if when.attempts is not None and made >= when.attempts:
+        raise NoMoreAttempts
+
+
+def _check_room(session: Session, username: str, size: int, quota: int) -> None:
+    used = session.scalar(
+        select(func.coalesce(func.sum(Submission.size), 0)).where(Submission.username == username)
+    )
+    left = max(quota - int(used or 0), 0)
+    if size > left:
+        raise NoRoom(size, left, quota)

@@ -5,19 +5,31 @@ from __future__ import annotations
 from typing import Literal
 
 from fastapi import HTTPException
+from sqlalchemy.orm import Session
 
+from core.ids import new_id
 from grader import jobs
 from grader.desk import Desk
-from grader.submissions import newest_release
+from grader.submissions import latest, newest_release
 from web.i18n import gettext as _
 
 Action = Literal["publish", "grade", "release-feedback"]
 
 
 def start(
-    desk: Desk, course: str, assignment: str, action: Action, by: str, again: bool = False
+    desk: Desk,
+    course: str,
+    assignment: str,
+    action: Action,
+    by: str,
+    again: bool = False,
+    *,
+    cohort: str | None,
 ) -> dict[str, str]:
-    """Queue the work; ``{"job", "batch"}`` to follow it (`job` is empty for grading)."""
+    """Queue the work; ``{"job", "batch"}`` to follow it (`job` is empty for grading).
+
+    Publishing is for the whole course; the rest for one `cohort`, or for all of them (None).
+    """
     desk.assignment(course, assignment)
     with desk.database.write() as session:
         if action == "publish":
@@ -25,7 +37,16 @@ def start(
             return {"job": job.id, "batch": job.batch}
         if newest_release(session, course, assignment) is None:
             raise HTTPException(409, _("This assignment is not published yet. Publish it first."))
-        if action == "release-feedback":
-            job = jobs.ask(session, "feedback", (course, assignment, ""), by)
-            return {"job": job.id, "batch": job.batch}
-        return {"job": "", "batch": jobs.grade_all(session, course, assignment, by, again)}
+        if action == "grade":
+            batch = jobs.grade_all(session, course, assignment, by, again, cohort=cohort)
+            return {"job": "", "batch": batch}
+        batch = new_id("batch")
+        for one in _cohorts(session, course, assignment) if cohort is None else [cohort]:
+            job = jobs.ask(session, "feedback", (course, assignment, ""), by, batch, one)
+        return {"job": job.id, "batch": batch}
+
+
+def _cohorts(session: Session, course: str, assignment: str) -> list[str]:
+    """Cohorts that handed something in; at least one, so that somebody is told when none did."""
+    found = {s.cohort for s in latest(session, course, assignment, cohort=None)}
+    return sorted(found) or [""]

@@ -22,9 +22,10 @@ def act(
     action: actions.Action,
     by: Annotated[str, Body()] = "dli",
     again: Annotated[bool, Body()] = False,
+    cohort: Annotated[str | None, Body()] = None,
 ) -> dict[str, str]:
-    """Queue it; follow ``batch``."""
-    return actions.start(desk, course, assignment, action, by, again)
+    """Queue it for one cohort or, without, for all; follow ``batch``."""
+    return actions.start(desk, course, assignment, action, by, again, cohort=cohort)
 
 
 @router.get("/batches/{batch}")
@@ -36,13 +37,16 @@ def batch(desk: AtDesk, batch: str) -> dict[str, Any]:
 
 
 @router.get("/courses/{course}/assignments/{assignment}/results")
-def all_results(desk: AtDesk, course: str, assignment: str) -> list[dict[str, Any]]:
-    """Each learner's last attempt and its newest score."""
+def all_results(
+    desk: AtDesk, course: str, assignment: str, cohort: str | None = None
+) -> list[dict[str, Any]]:
+    """Each learner's last attempt and its newest score, of one cohort or of all."""
     desk.assignment(course, assignment)
     with desk.database.read() as session:
-        found = results.rows(session, course, assignment)
+        found = results.rows(session, course, assignment, cohort=cohort)
     return [
         {
+            "cohort": row.submission.cohort,
             "username": row.submission.username,
             "submission": row.submission.id,
             "attempt": row.submission.attempt,
@@ -58,10 +62,10 @@ def all_results(desk: AtDesk, course: str, assignment: str) -> list[dict[str, An
 
 
 @router.get("/courses/{course}/export")
-def export(desk: AtDesk, course: str) -> dict[str, str]:
-    """The course's scores as CSV text."""
+def export(desk: AtDesk, course: str, cohort: str | None = None) -> dict[str, str]:
+    """The course's scores as CSV text, of one cohort or of all."""
     found = desk.courses.get(course)
     if found is None:
         raise HTTPException(404, f"there is no course {course!r}")
     with desk.database.read() as session:
-        return {"csv": results.export(session, found)}
+        return {"csv": results.export(session, found, cohort=cohort)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from pathlib import Path
 from typing import Annotated, Any
 
 from anyio import to_thread
@@ -14,37 +15,45 @@ from starlette.responses import FileResponse, Response
 from core.clock import now
 from core.course import Course
 from core.log import event
-from grader import accepting, actions, dates, intake, receipts, submissions
+from grader import accepting, actions, certificates, dates, intake, receipts, submissions
 from grader.blobs import TooLarge
 from grader.desk import AtDesk, Desk
-from grader.models import Feedback, Job, Release, Submission
+from grader.models import Feedback, Job, Release, Score, Submission
 from web import i18n
 from web.auth import Person, lab_token
+from web.formats import number
 from web.i18n import gettext as _
 
 _LOG = logging.getLogger("grader")
 router = APIRouter(prefix="/api/lab")
 Lab = Annotated[Person, Depends(lab_token)]
+Cohort = Annotated[str, Header(alias="X-DLI-Cohort")]
+"""The cohort that the lab was started for: tells which of a person's own cohorts is meant."""
 _KEY = re.compile(r"[A-Za-z0-9_-]{8,100}")
 _TAR_SLACK = 2_000_000
 """What tar's own headers and padding may add to the files' bytes."""
 
 
 @router.get("/assignments")
-def assignments(desk: AtDesk, person: Lab, course: str = "") -> list[dict[str, Any]]:
+def assignments(
+    desk: AtDesk, person: Lab, course: str = "", cohort: Cohort = ""
+) -> list[dict[str, Any]]:
     """Published assignments of the person's courses, with their submissions."""
     access = desk.access_of(person)
     found = []
     for one in desk.courses.values():
         if course in ("", one.id) and access.may_learn(one.id):
-            found += _published(desk, one, person.name)
+            own = access.cohort_of(one.id, cohort)
+            found += _published(desk, one, own or "", person.name)
     return found
 
 
 @router.get("/courses/{course}/assignments/{assignment}/release")
-def release(desk: AtDesk, person: Lab, course: str, assignment: str) -> FileResponse:
+def release(
+    desk: AtDesk, person: Lab, course: str, assignment: str, cohort: Cohort = ""
+) -> FileResponse:
     """The published archive in the learner's language."""
-    newest = _released(desk, person, course, assignment)
+    newest, _work = _released(desk, person, course, assignment, cohort)
     submissions.note_fetch(desk.database, newest, person.name)
     sha256 = newest.archives.get(i18n.language(), newest.archives["en"])
     return FileResponse(
@@ -62,29 +71,36 @@ async def submit(
     course: str,
     assignment: str,
     idempotency_key: Annotated[str, Header()] = "",
+    cohort: Cohort = "",
 ) -> dict[str, Any]:
     """Take a submission; the receipt comes back once bytes and row are on disk."""
     if not _KEY.fullmatch(idempotency_key):
         raise HTTPException(400, "the header Idempotency-Key must be 8 to 100 of A-Z a-z 0-9 _ -")
-    await to_thread.run_sync(_released, desk, person, course, assignment)
+    _newest, work = await to_thread.run_sync(_released, desk, person, course, assignment, cohort)
     limits = desk.settings.grader
     most = limits.max_submission_mb * 1_000_000
     try:
-        arrived = await desk.blobs.receive(request.stream(), most + _TAR_SLACK)
+        received = await desk.blobs.receive(request.stream(), most + _TAR_SLACK)
     except TooLarge:
         raise HTTPException(413, intake.too_large(most)) from None
     try:
-        contents = await to_thread.run_sync(intake.check, arrived[0], most, limits.max_files)
-        submission = await to_thread.run_sync(
-            accepting.accept,
-            desk.database,
-            desk.blobs,
-            arrived,
-            (person.name, course, assignment),
-            idempotency_key,
-            await to_thread.run_sync(_rules, desk, person.name, course, assignment),
-            contents,
-        )
+        submission = await to_thread.run_sync(_take, desk, work, idempotency_key, received)
+    finally:
+        received[0].unlink(missing_ok=True)
+    event(_LOG, "submission accepted", submission=submission.id, person=person.name)
+    return receipts.receipt(submission, desk.receipt_key)
+
+
+def _take(
+    desk: Desk, work: accepting.Work, key: str, received: tuple[Path, str, int]
+) -> Submission:
+    """Check and accept; each refusal as a sentence that says what to do."""
+    limits = desk.settings.grader
+    try:
+        contents = intake.check(received[0], limits.max_submission_mb * 1_000_000, limits.max_files)
+        arrived = accepting.Arrived(*received, contents)
+        quota = limits.learner_quota_mb * 1_000_000
+        return accepting.accept(desk.database, desk.blobs, work, key, arrived, quota)
     except accepting.Closed:
         raise HTTPException(
             409, _("This assignment is closed. Ask your instructor for more time.")
@@ -95,30 +111,42 @@ async def submit(
         ) from None
     except intake.Unacceptable as error:
         raise HTTPException(422, str(error)) from None
+    except accepting.NoRoom as full:
+        raise HTTPException(409, _no_room(*full.args)) from None
     except accepting.KeyReused:
         raise HTTPException(409, "this Idempotency-Key was used for something else") from None
-    finally:
-        arrived[0].unlink(missing_ok=True)
-    event(_LOG, "submission accepted", submission=submission.id, person=person.name)
-    return receipts.receipt(submission, desk.receipt_key)
+
+
+def _no_room(needed: int, left: int, quota: int) -> str:
+    return _(
+        "This submission needs %(needed)s MB, but of your %(quota)s MB for submissions only "
+        "%(left)s MB are left. Remove data and model files and clear large outputs, then submit "
+        "again. If that is not enough, ask your instructor for more room."
+    ) % {
+        "needed": number(needed / 1_000_000, 1),
+        "left": number(left / 1_000_000, 1),
+        "quota": number(quota / 1_000_000),
+    }
 
 
 @router.get("/courses/{course}/assignments/{assignment}/submissions")
 def own_submissions(
-    desk: AtDesk, person: Lab, course: str, assignment: str
+    desk: AtDesk, person: Lab, course: str, assignment: str, cohort: Cohort = ""
 ) -> list[dict[str, Any]]:
-    """The person's own submissions, oldest first."""
-    desk.learner(person, course)
-    return _submissions(desk, person.name, course, assignment)
+    """Every version that the person submitted, oldest first: its receipt, whether it was late,
+    its score once that was released (else null), its feedback pages. The bytes: ``…/archive``."""
+    own = desk.cohort_of(person, course, cohort)
+    return _submissions(desk, person.name, course, own, assignment)
 
 
 @router.get("/submissions/{submission}/archive")
 def archive(desk: AtDesk, person: Lab, submission: str) -> FileResponse:
-    """What was handed in: for its owner and for instructors of the course."""
+    """What was handed in: for its owner and for instructors of the cohort."""
     with desk.database.read() as session:
         found = session.get(Submission, submission)
     if found is None or not (
-        found.username == person.name or desk.access_of(person).may_teach(found.course)
+        found.username == person.name
+        or desk.access_of(person).may_teach(found.course, found.cohort)
     ):
         raise HTTPException(404, _("There is no such submission."))
     return FileResponse(desk.blobs.path(found.sha256), media_type="application/x-tar")
@@ -142,11 +170,16 @@ def feedback(desk: AtDesk, person: Lab, submission: str, notebook: str) -> Respo
 
 @router.post("/courses/{course}/assignments/{assignment}/{action}")
 def act(
-    desk: AtDesk, person: Lab, course: str, assignment: str, action: actions.Action
+    desk: AtDesk,
+    person: Lab,
+    course: str,
+    assignment: str,
+    action: actions.Action,
+    cohort: Cohort = "",
 ) -> dict[str, str]:
-    """Instructors in a lab: publish, grade, release feedback."""
-    desk.teacher(person, course)
-    return actions.start(desk, course, assignment, action, person.name)
+    """Instructors in a lab: publish for the course; grade and release feedback for a cohort."""
+    taught = _taught(desk, person, course, cohort)
+    return actions.start(desk, course, assignment, action, person.name, cohort=taught)
 
 
 @router.get("/jobs/{job}")
@@ -154,17 +187,24 @@ def job(desk: AtDesk, person: Lab, job: str) -> dict[str, str]:
     """State of a job of a course that the person teaches."""
     with desk.database.read() as session:
         found = session.get(Job, job)
-    if found is None or not desk.access_of(person).may_teach(found.course):
+    access = desk.access_of(person)
+    if found is None or not (
+        access.may_publish(found.course)
+        if found.kind == "publish"
+        else access.may_teach(found.course, found.cohort)
+    ):
         raise HTTPException(404, _("There is no such job."))
     return {"state": found.state, "reason": found.reason}
 
 
 @router.get("/courses/{course}/assignments/{assignment}/collect")
-def collect(desk: AtDesk, person: Lab, course: str, assignment: str) -> list[dict[str, str]]:
-    """Instructors: each learner's last attempt."""
-    desk.teacher(person, course)
+def collect(
+    desk: AtDesk, person: Lab, course: str, assignment: str, cohort: Cohort = ""
+) -> list[dict[str, str]]:
+    """Instructors: the last attempt of each learner of the cohort."""
+    taught = _taught(desk, person, course, cohort)
     with desk.database.read() as session:
-        attempts = submissions.latest(session, course, assignment)
+        attempts = submissions.latest(session, course, assignment, cohort=taught)
     return [
         {
             "id": a.id,
@@ -175,56 +215,78 @@ def collect(desk: AtDesk, person: Lab, course: str, assignment: str) -> list[dic
     ]
 
 
-def _rules(desk: Desk, username: str, course: str, assignment: str) -> accepting.Rules:
-    item = desk.assignment(course, assignment)[1]
-    with desk.database.read() as session:
-        when = dates.of(session, course, item, username)
-    return accepting.Rules(when.due, when.close, item.attempts, item.autograde)
+def _taught(desk: Desk, person: Person, course: str, cohort: str) -> str:
+    """The lab's cohort if the person teaches the course there, else the first that they teach."""
+    access = desk.access_of(person)
+    return desk.taught(person, course, cohort if cohort in access.taught(course) else "")
 
 
-def _released(desk: Desk, person: Person, course: str, assignment: str) -> Release:
-    """The version that this person may get, else a refusal."""
-    access = desk.learner(person, course)
+def _released(
+    desk: Desk, person: Person, course: str, assignment: str, cohort: str
+) -> tuple[Release, accepting.Work]:
+    """The version that this person may get, and whose work it will be; else a refusal."""
+    own = desk.cohort_of(person, course, cohort)
     _course, item = desk.assignment(course, assignment)
     with desk.database.read() as session:
         newest = submissions.newest_release(session, course, assignment)
-    if newest is None or not (submissions.is_open(item, now()) or access.may_teach(course)):
+        when = dates.of(session, course, own, item, person.name)
+    taught = desk.access_of(person).may_teach(course, own)
+    if newest is None or not (when.is_open(now()) or taught):
         raise HTTPException(404, _("This assignment is not published yet. Ask your instructor."))
-    return newest
+    return newest, accepting.Work(person.name, course, own, item)
 
 
-def _published(desk: Desk, course: Course, username: str) -> list[dict[str, Any]]:
+def _published(desk: Desk, course: Course, cohort: str, username: str) -> list[dict[str, Any]]:
     found = []
     for item in course.assignments:
         with desk.database.read() as session:
             newest = submissions.newest_release(session, course.id, item.id)
-        if newest is None or not submissions.is_open(item, now()):
+            when = dates.of(session, course.id, cohort, item, username)
+        if newest is None or not when.is_open(now()):
             continue
         found.append(
             {
                 "course": course.id,
+                "cohort": cohort,
                 "assignment": item.id,
                 "title": item.title.in_(i18n.language()),
-                "due": item.due.isoformat() if item.due else None,
+                "due": when.due.isoformat() if when.due else None,
+                "close": when.close.isoformat() if when.close else None,
+                "attempts": when.attempts,
                 "version": newest.version,
                 "notebooks": newest.notebooks,
                 "username": username,
-                "submissions": _submissions(desk, username, course.id, item.id),
+                "submissions": _submissions(desk, username, course.id, cohort, item.id),
             }
         )
     return found
 
 
-def _submissions(desk: Desk, username: str, course: str, assignment: str) -> list[dict[str, Any]]:
+def _submissions(
+    desk: Desk, username: str, course: str, cohort: str, assignment: str
+) -> list[dict[str, Any]]:
     with desk.database.read() as session:
-        own = submissions.of_person(session, username, course, assignment)
+        own = submissions.of_person(session, username, course, cohort, assignment)
         pages = submissions.feedback_of(session, (s.id for s in own))
+        scores = {s.id: certificates.released_score(session, s) for s in own if s.id in pages}
     return [
         {
             **receipts.receipt(one, desk.receipt_key),
+            "cohort": one.cohort,
             "timestamp": one.received_at.strftime(submissions.STAMP),
             "notebooks": one.notebooks,
             "feedback": pages.get(one.id, {}),
+            "score": _score(scores.get(one.id)),
         }
         for one in own
     ]
+
+
+def _score(score: Score | None) -> dict[str, float] | None:
+    if score is None:
+        return None
+    return {
+        "score": score.score,
+        "max_score": score.max_score,
+        "late_penalty": score.late_penalty,
+    }

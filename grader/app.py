@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from core.settings import Settings
 from grader import api_cli, api_lab
 from grader.desk import Desk
-from grader.pages import certificate, learner, marking, teacher
+from grader.pages import certificate, dates, learner, marking, teacher
 from web.app import create_app as web_app
 
 
@@ -29,6 +29,6 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = web_app(settings, service="grader", room=Path(__file__).parent, lifespan=lifespan)
     app.state.desk = desk
-    for part in (api_lab, api_cli, learner, certificate, marking, teacher):
+    for part in (api_lab, api_cli, learner, certificate, dates, marking, teacher):
         app.include_router(part.router)
     return app

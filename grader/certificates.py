@@ -13,13 +13,13 @@ from grader.models import Certificate, Feedback, Score, Submission
 from grader.submissions import of_person
 
 
-def percent(session: Session, course: Course, username: str) -> float | None:
+def percent(session: Session, course: Course, cohort: str, username: str) -> float | None:
     """The lowest percentage over the assignments that the rule names; None: one is missing.
 
     Only released scores count: the last attempt's, as its feedback shows it.
     """
     wanted = course.passing.assignments or [item.id for item in course.assignments]
-    last = {s.assignment: s for s in of_person(session, username, course.id)}
+    last = {s.assignment: s for s in of_person(session, username, course.id, cohort)}
     reached = []
     for item in wanted:
         score = released_score(session, last[item]) if item in last else None
@@ -40,17 +40,18 @@ def released_score(session: Session, submission: Submission) -> Score | None:
     )
 
 
-def issue(session: Session, course: Course, username: str) -> Certificate | None:
+def issue(session: Session, course: Course, cohort: str, username: str) -> Certificate | None:
     """Record the certificate when the rule holds; one that is there stays as it is."""
-    known = of(session, course.id, username)
+    known = of(session, course.id, cohort, username)
     if known is not None:
         return known
-    reached = percent(session, course, username)
+    reached = percent(session, course, cohort, username)
     if reached is None or reached < course.passing.percent:
         return None
     made = Certificate(
         id=secrets.token_urlsafe(16),
         course=course.id,
+        cohort=cohort,
         username=username,
         percent=reached,
         issued_at=now(),
@@ -62,14 +63,18 @@ def issue(session: Session, course: Course, username: str) -> Certificate | None
     return made
 
 
-def of(session: Session, course: str, username: str) -> Certificate | None:
-    """A person's certificate of a course."""
+def of(session: Session, course: str, cohort: str, username: str) -> Certificate | None:
+    """A person's certificate of a course that they took with a cohort."""
     return session.scalar(
-        select(Certificate).where(Certificate.course == course, Certificate.username == username)
+        select(Certificate).where(
+            Certificate.course == course,
+            Certificate.cohort == cohort,
+            Certificate.username == username,
+        )
     )
 
 
-def of_course(session: Session, course: str) -> list[Certificate]:
-    """All of a course, by name."""
-    query = select(Certificate).where(Certificate.course == course)
+def of_class(session: Session, course: str, cohort: str) -> list[Certificate]:
+    """All of a cohort, by name."""
+    query = select(Certificate).where(Certificate.course == course, Certificate.cohort == cohort)
     return list(session.scalars(query.order_by(Certificate.username)))

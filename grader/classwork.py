@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.clock import now
@@ -71,7 +72,7 @@ class ClassWork:
     def grade(self, first: Job) -> None:
         """Grade `first` and what else waits for the same assignment. Raises what stopped it."""
         assignment = self._assignment
-        book = CourseBook.of(self._settings.state_dir, first.course)
+        book = book_of(self._settings, self._database, first.course, first.cohort)
         with book.lock():
             packages = packages_of(book, assignment)
             language = self._settings.site.language
@@ -94,9 +95,7 @@ class ClassWork:
             busy = {held.submission.username for held in self._held.values()}
             job = None
             if taken < _MOST:
-                job = jobs.claim_alike(
-                    self._database, self._worker, first.course, first.assignment, busy
-                )
+                job = jobs.claim_alike(self._database, self._worker, first, busy)
             if job is not None:
                 self._hold(job.id)
 
@@ -148,26 +147,42 @@ class ClassWork:
         self._drop(job.id)
 
 
+def book_of(settings: Settings, database: Database, course: str, cohort: str) -> CourseBook:
+    """A cohort's gradebook, begun from what the course's own knows of its people if it is new."""
+    book = CourseBook.of(settings.state_dir, course, cohort)
+    if not book.exists:
+        with database.read() as session:
+            own = session.scalars(
+                select(Submission.username)
+                .where(Submission.course == course, Submission.cohort == cohort)
+                .distinct()
+            )
+            students = {student_id(name) for name in own}
+        book.begin(students)
+    return book
+
+
 def entry_of(session: Session, submission: Submission, assignment: Assignment) -> Entry:
     """What grading has to know about a submission; under the gradebook's lock."""
-    when = dates.of(session, submission.course, assignment, submission.username)
+    when = dates.of(session, submission.course, submission.cohort, assignment, submission.username)
     return Entry(
         student_id(submission.username),
         assignment.id,
         submission.received_at,
         is_newest(session, submission),
         when.seconds_late(submission.received_at),
-        assignment.late,
+        when.late,
         marks.of(session, submission.id),
     )
 
 
 def rescore(book: CourseBook, entry: Entry, last: Score) -> Score:
-    """A new score from the last one's runs, with what was given by hand and lateness anew."""
+    """A new score from the last one's runs, with what was given by hand and lateness anew.
+
+    Hold `book.lock`."""
     told = ("outcome", "why", "seen")
     details = {(c["notebook"], c["cell"]): {k: c[k] for k in told if k in c} for c in last.cells}
-    with book.lock():
-        graded = settle(book, entry, details)
+    graded = settle(book, entry, details)
     return Score(
         submission_id=last.submission_id,
         graded_at=now(),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, HTTPException, Request
+from sqlalchemy import select
 
 from core import course as courses
 from core import secrets
@@ -16,8 +18,9 @@ from core.settings import Settings
 from grader.access import Access, AccessBook, AccessUnknown
 from grader.blobs import Blobs
 from grader.database import open_database
-from usage.client import UsageClient
-from web.auth import Person
+from grader.models import Submission
+from usage.client import CohortCourses, UsageClient
+from web.auth import Person, signed_in
 from web.i18n import gettext as _
 
 _LOG = logging.getLogger("grader")
@@ -79,12 +82,65 @@ class Desk:
             raise HTTPException(403, _("You are not enrolled in this course, or it is not open."))
         return access
 
-    def teacher(self, person: Person, course: str) -> Access:
-        """The access of someone who may grade `course`, else 403."""
+    def cohort_of(self, person: Person, course: str, wanted: str = "") -> str:
+        """The cohort that the person's own work in `course` belongs to, else 403 (see Access)."""
+        found = self.learner(person, course).cohort_of(course, wanted)
+        if found is None:
+            raise HTTPException(403, _("You are not enrolled in this course, or it is not open."))
+        return found
+
+    def publisher(self, person: Person, course: str) -> Access:
+        """The access of someone who teaches `course` in some cohort, else 403."""
         access = self.access_of(person)
-        if not access.may_teach(course):
+        if not access.may_publish(course):
             raise HTTPException(403, _("Only instructors of this course may do this."))
         return access
+
+    def taught(self, person: Person, course: str, wanted: str = "") -> str:
+        """The cohort whose work the person asks for, else 403.
+
+        Without `wanted` the first that they teach, open ones first; for an admin of all there are.
+        """
+        access = self.publisher(person, course)
+        found = wanted or next(iter(self.cohorts(person, course)), "")
+        if not access.may_teach(course, found):
+            raise HTTPException(403, _("Only instructors of this cohort may do this."))
+        if access.admin and wanted and wanted not in self.cohorts(person, course):
+            raise HTTPException(404, _("There is no such cohort in this course."))
+        return found
+
+    def taught_submission(self, person: Person, submission: str) -> Submission:
+        """A submission of a cohort that the person teaches, else 404: as if it did not exist."""
+        with self.database.read() as session:
+            found = session.get(Submission, submission)
+        if found is None or not self.access_of(person).may_teach(found.course, found.cohort):
+            raise HTTPException(404, _("There is no such submission."))
+        return found
+
+    def cohorts(self, person: Person, course: str) -> list[str]:
+        """Cohorts of a course whose work the person may see; an admin's are all there are."""
+        access = self.access_of(person)
+        own = access.taught(course)
+        if not access.admin:
+            return own
+        known = [c for c in self._every_cohort() if course in c.courses]
+        listed = [c.id for c in sorted(known, key=lambda c: not c.open)]
+        with self.database.read() as session:
+            used = session.scalars(
+                select(Submission.cohort).where(Submission.course == course).distinct()
+            ).all()
+        return list(dict.fromkeys([*own, *listed, *sorted(used, reverse=True)]))
+
+    def cohort_name(self, cohort: str) -> str:
+        """A cohort as people call it."""
+        names = {c.id: c.name for c in self._every_cohort()}
+        return names.get(cohort, cohort) or _("No cohort")
+
+    def _every_cohort(self) -> list[CohortCourses]:
+        try:
+            return self.access.cohorts()
+        except AccessUnknown:  # names and an admin's list only: rights are asked for by person
+            return []
 
 
 def desk_of(request: Request) -> Desk:
@@ -95,3 +151,55 @@ def desk_of(request: Request) -> Desk:
 
 
 AtDesk = Annotated[Desk, Depends(desk_of)]
+
+
+@dataclass(frozen=True)
+class Classroom:
+    """A cohort's work in one course, opened by somebody who may see it."""
+
+    desk: Desk
+    person: Person
+    course: Course
+    cohort: str
+
+    @property
+    def query(self) -> str:
+        """Says in an address which cohort is meant."""
+        return f"?cohort={self.cohort}"
+
+    @property
+    def path(self) -> str:
+        """The class's page."""
+        return f"/services/grader/courses/{self.course.id}{self.query}"
+
+    def switch(self) -> list[tuple[str, str]]:
+        """Id and name of each cohort of the course that the person may change to."""
+        cohorts = self.desk.cohorts(self.person, self.course.id)
+        return [(cohort, self.desk.cohort_name(cohort)) for cohort in cohorts]
+
+    def assignment(self, assignment: str) -> Assignment:
+        """By id, or 404 with a sentence."""
+        return self.desk.assignment(self.course.id, assignment)[1]
+
+
+def classroom(
+    desk: AtDesk,
+    person: Annotated[Person, Depends(signed_in)],
+    course: str,
+    cohort: str = "",
+) -> Classroom:
+    """Dependency of an instructor's page: 403 unless the person teaches this cohort."""
+    taught = desk.taught(person, course, cohort)
+    found = desk.courses.get(course)
+    if found is None:
+        raise HTTPException(404, _("There is no such course or assignment."))
+    return Classroom(desk, person, found, taught)
+
+
+InClass = Annotated[Classroom, Depends(classroom)]
+
+
+def class_path(submission: Submission) -> str:
+    """Where an instructor sees the submission among the class's."""
+    path = f"/services/grader/courses/{submission.course}?cohort={submission.cohort}"
+    return f"{path}#{submission.assignment}"

@@ -42,13 +42,20 @@ def ask(
     target: tuple[str, str, str],
     by: str,
     batch: str = "",
+    cohort: str = "",
 ) -> Job:
-    """Queue a job for course, assignment, submission; one that is already open is returned."""
+    """Queue a job for course, assignment, submission; one that is already open is returned.
+
+    A submission's job is of its cohort; `cohort` is for jobs of a whole class.
+    """
     course, assignment, submission = target
+    if submission:
+        cohort = session.get_one(Submission, submission).cohort
     known = session.scalar(
         select(Job).where(
             Job.kind == kind,
             Job.course == course,
+            Job.cohort == cohort,
             Job.assignment == assignment,
             Job.submission_id == submission,
             Job.state.in_(("queued", "running")),
@@ -62,6 +69,7 @@ def ask(
         id=new_id("job"),
         kind=kind,
         course=course,
+        cohort=cohort,
         assignment=assignment,
         submission_id=submission,
         batch=batch or new_id("batch"),
@@ -80,10 +88,13 @@ def ask(
     return job
 
 
-def grade_all(session: Session, course: str, assignment: str, by: str, again: bool) -> str:
+def grade_all(
+    session: Session, course: str, assignment: str, by: str, again: bool, *, cohort: str | None
+) -> str:
     """Queue each learner's last attempt that has no score; with `again`, or when all have one,
-    every last attempt. Returns the batch; it is empty when there is no submission."""
-    attempts = latest(session, course, assignment)
+    every last attempt. `cohort` None: of all cohorts. Returns the batch, which is empty when there
+    is no submission."""
+    attempts = latest(session, course, assignment, cohort=cohort)
     scored = scores_of(session, (a.id for a in attempts))
     waiting = [a for a in attempts if a.id not in scored]
     batch = new_id("batch")
@@ -116,12 +127,10 @@ def claim(database: Database, worker: str) -> Job | None:
     return job
 
 
-def claim_alike(
-    database: Database, worker: str, course: str, assignment: str, busy: set[str]
-) -> Job | None:
-    """One more grading job of the same assignment, of none of the `busy` learners.
+def claim_alike(database: Database, worker: str, first: Job, busy: set[str]) -> Job | None:
+    """One more grading job of the same cohort and assignment, of none of the `busy` learners.
 
-    None when there is none, or when other work of the course should come first.
+    None when there is none, or when other work should come first.
     """
     at = now()
     due = (Job.state == "queued") & (Job.not_before <= at)
@@ -131,7 +140,8 @@ def claim_alike(
         job = session.scalar(
             select(Job)
             .join(Submission, Submission.id == Job.submission_id)
-            .where(due, Job.course == course, Job.assignment == assignment)
+            .where(due, Job.course == first.course, Job.assignment == first.assignment)
+            .where(Submission.cohort == first.cohort)
             .where(Submission.username.not_in(busy))
             .order_by(Job.created_at, Job.id)
             .limit(1)
@@ -206,11 +216,16 @@ def progress(session: Session, batch: str) -> Progress:
     )
 
 
-def last_of(session: Session, kind: str, course: str, assignment: str) -> Job | None:
-    """The newest job of a kind for a whole assignment or any of its submissions."""
+def last_of(
+    session: Session, kind: str, course: str, assignment: str, cohort: str = ""
+) -> Job | None:
+    """The newest job of a kind for a cohort's assignment or any of its submissions.
+
+    Publishing has no cohort."""
     return session.scalar(
         select(Job)
         .where(Job.kind == kind, Job.course == course, Job.assignment == assignment)
+        .where(Job.cohort == cohort)
         .order_by(Job.created_at.desc(), Job.id.desc())
         .limit(1)
     )

@@ -58,12 +58,16 @@ class Submission(Base):
 
     __tablename__ = "submissions"
     __table_args__ = (
-        UniqueConstraint("course", "assignment", "username", "attempt"),
+        UniqueConstraint(
+            "course", "cohort", "assignment", "username", "attempt", name="submissions_by_cohort"
+        ),
         UniqueConstraint("username", "key"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     course: Mapped[str]
+    cohort: Mapped[str]
+    """Empty: from before cohorts were kept, and not told apart yet (see grader.upkeep)."""
     assignment: Mapped[str]
     username: Mapped[str]
     attempt: Mapped[int]
@@ -75,19 +79,44 @@ class Submission(Base):
     late: Mapped[bool]
 
 
+class Fetch(Base):
+    """That somebody took a published assignment into their lab; the newest time counts."""
+
+    __tablename__ = "fetches"
+
+    course: Mapped[str] = mapped_column(primary_key=True)
+    assignment: Mapped[str] = mapped_column(primary_key=True)
+    username: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    fetched_at: Mapped[datetime]
+
+
 class Dates(Base):
-    """Dates of one assignment that replace those of course.toml: one person's, or everybody's."""
+    """Rules of one assignment that replace course.toml's: one person's, or a whole cohort's.
+
+    A value that is None is taken from the next wider row, unless `cleared` names it: then there is
+    none (no due date, any number of attempts).
+    """
 
     __tablename__ = "dates"
-    __table_args__ = (UniqueConstraint("course", "assignment", "username"),)
+    __table_args__ = (
+        UniqueConstraint("course", "cohort", "assignment", "username", name="dates_by_cohort"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     course: Mapped[str]
+    cohort: Mapped[str]
+    """Empty: every cohort (rows from before cohorts were kept)."""
     assignment: Mapped[str]
     username: Mapped[str]
     """Empty: everybody."""
+    release: Mapped[datetime | None]
     due: Mapped[datetime | None]
     close: Mapped[datetime | None]
+    percent_per_day: Mapped[float | None]
+    grace_minutes: Mapped[int | None]
+    attempts: Mapped[int | None]
+    cleared: Mapped[list[Any]]
     set_by: Mapped[str]
     set_at: Mapped[datetime]
 
@@ -112,10 +141,13 @@ class Certificate(Base):
     """That somebody met a course's pass rule. Its id cannot be guessed and proves it to anyone."""
 
     __tablename__ = "certificates"
-    __table_args__ = (UniqueConstraint("course", "username"),)
+    __table_args__ = (
+        UniqueConstraint("course", "cohort", "username", name="certificates_by_cohort"),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     course: Mapped[str]
+    cohort: Mapped[str]
     username: Mapped[str]
     percent: Mapped[float]
     issued_at: Mapped[datetime]
@@ -133,6 +165,7 @@ class Job(Base):
             "jobs_one_open_per_target",
             "kind",
             "course",
+            "cohort",
             "assignment",
             "submission_id",
             unique=True,
@@ -145,6 +178,8 @@ class Job(Base):
     kind: Mapped[str]
     """publish, grade, rescore or feedback."""
     course: Mapped[str]
+    cohort: Mapped[str]
+    """Empty for publishing, which is for every cohort of the course."""
     assignment: Mapped[str]
     submission_id: Mapped[str]
     """Empty for jobs of a whole assignment."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from nbgrader.converters import GenerateAssignment, NbGraderException
@@ -33,7 +35,7 @@ def publish(
 
     No learner's code runs here. Raises Unpublishable.
     """
-    with book.lock():
+    with _locked(book):
         _generate(book, course, assignment)
         release = book.path("release", ".", assignment.id)
         names = sorted(path.stem for path in release.glob("*.ipynb"))
@@ -87,6 +89,15 @@ def record(
     return release
 
 
+@contextmanager
+def _locked(book: CourseBook) -> Iterator[None]:
+    """Nobody grades while the release and the gradebooks of all cohorts change together."""
+    with book.lock(), ExitStack() as stack:
+        for cohort in book.cohorts():
+            stack.enter_context(cohort.lock())
+        yield
+
+
 class _Errors(logging.Handler):
     """Keeps what nbgrader logs as errors; its exceptions only say "see above"."""
 
@@ -114,7 +125,17 @@ def _generate(book: CourseBook, course: Course, assignment: Assignment) -> None:
         source,
         ignore=shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__"),
     )
-    converter = GenerateAssignment(coursedir=book.directory(assignment.id), config=Config())
+    # Cohorts first: theirs can refuse, for they hold people's work.
+    for cohort in book.cohorts():
+        with tempfile.TemporaryDirectory() as nowhere:
+            _define(cohort, assignment, release_directory=nowhere)
+    _define(book, assignment)
+
+
+def _define(book: CourseBook, assignment: Assignment, **options: str) -> None:
+    """Make the release and write the assignment's cells into the gradebook."""
+    directory = book.directory(assignment.id, **options)
+    converter = GenerateAssignment(coursedir=directory, config=Config())
     converter.force = True
     said = _Errors()
     converter.log.addHandler(said)

@@ -60,9 +60,9 @@ class Row:
         return "manual" if self.score.needs_manual else "graded"
 
 
-def rows(session: Session, course: str, assignment: str) -> list[Row]:
-    """Each learner's last attempt, by name."""
-    attempts = latest(session, course, assignment)
+def rows(session: Session, course: str, assignment: str, *, cohort: str | None) -> list[Row]:
+    """Each learner's last attempt, by name; `cohort` None: of all cohorts."""
+    attempts = latest(session, course, assignment, cohort=cohort)
     ids = [a.id for a in attempts]
     scores = scores_of(session, ids)
     jobs: dict[str, Job] = {}
@@ -85,14 +85,14 @@ def rows(session: Session, course: str, assignment: str) -> list[Row]:
     return found
 
 
-def export(session: Session, course: Course) -> str:
+def export(session: Session, course: Course, *, cohort: str | None) -> str:
     """All assignments as CSV with nbgrader's header. No cell can become a formula."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(HEADER)
     for assignment in course.assignments:
         due = assignment.due.strftime(STAMP) if assignment.due else ""
-        for row in rows(session, course.id, assignment.id):
+        for row in rows(session, course.id, assignment.id, cohort=cohort):
             score = row.score
             numbers = (
                 [score.raw_score, score.late_penalty, score.score, score.max_score]

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.clock import now
-from core.course import Assignment
 from core.ids import slug
 from grader.models import Feedback, Fetch, Release, Score, Submission
 from store.database import Database
@@ -47,33 +45,42 @@ def note_fetch(database: Database, release: Release, username: str) -> None:
 
 
 def of_person(
-    session: Session, username: str, course: str, assignment: str = ""
+    session: Session, username: str, course: str, cohort: str, assignment: str = ""
 ) -> list[Submission]:
-    """A person's own submissions, oldest first."""
-    query = select(Submission).where(Submission.username == username, Submission.course == course)
+    """A person's own submissions in a cohort, oldest first.
+
+    Those whose cohort is not known are among them: they are nobody else's.
+    """
+    query = select(Submission).where(
+        Submission.username == username,
+        Submission.course == course,
+        Submission.cohort.in_((cohort, "")),
+    )
     if assignment:
         query = query.where(Submission.assignment == assignment)
-    return list(session.scalars(query.order_by(Submission.assignment, Submission.attempt)))
+    order = (Submission.assignment, Submission.cohort, Submission.attempt)
+    return list(session.scalars(query.order_by(*order)))
 
 
-def latest(session: Session, course: str, assignment: str) -> list[Submission]:
-    """Each learner's last attempt, by name."""
-    last = (
-        select(Submission.username, func.max(Submission.attempt).label("attempt"))
-        .where(Submission.course == course, Submission.assignment == assignment)
-        .group_by(Submission.username)
-        .subquery()
+def of_class(
+    session: Session, course: str, assignment: str, *, cohort: str | None
+) -> list[Submission]:
+    """Every attempt of a cohort, by name, oldest first; `cohort` None: of all cohorts."""
+    query = select(Submission).where(
+        Submission.course == course, Submission.assignment == assignment
     )
-    query = (
-        select(Submission)
-        .join(
-            last,
-            (Submission.username == last.c.username) & (Submission.attempt == last.c.attempt),
-        )
-        .where(Submission.course == course, Submission.assignment == assignment)
-        .order_by(Submission.username)
-    )
-    return list(session.scalars(query))
+    if cohort is not None:
+        query = query.where(Submission.cohort == cohort)
+    order = (Submission.username, Submission.cohort, Submission.attempt)
+    return list(session.scalars(query.order_by(*order)))
+
+
+def latest(
+    session: Session, course: str, assignment: str, *, cohort: str | None
+) -> list[Submission]:
+    """Each learner's last attempt in a cohort, by name; `cohort` None: in each of all cohorts."""
+    attempts = of_class(session, course, assignment, cohort=cohort)
+    return list({(a.username, a.cohort): a for a in attempts}.values())
 
 
 def scores_of(session: Session, submissions: Iterable[str]) -> dict[str, Score]:
@@ -109,17 +116,13 @@ def is_newest(session: Session, submission: Submission) -> bool:
         select(Submission.id)
         .where(
             Submission.course == submission.course,
+            Submission.cohort == submission.cohort,
             Submission.assignment == submission.assignment,
             Submission.username == submission.username,
             Submission.attempt > submission.attempt,
         )
         .limit(1)
     )
-
-
-def is_open(assignment: Assignment, at: datetime) -> bool:
-    """True once the assignment's release time has come."""
-    return assignment.release is None or at >= assignment.release
 
 
 def student_id(username: str) -> str:

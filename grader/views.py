@@ -10,7 +10,7 @@ from core.clock import now
 from core.course import Assignment, Course
 from grader import certificates, dates, jobs, results
 from grader.models import Job, Release, Score, Submission
-from grader.submissions import feedback_of, is_open, newest_release, of_person
+from grader.submissions import feedback_of, newest_release, of_person
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class OwnWork:
         return self.attempts[-1] if self.attempts else None
 
 
-def own_work(session: Session, course: Course, username: str) -> list[OwnWork]:
-    """Every assignment of a course as one learner sees it."""
-    own = of_person(session, username, course.id)
+def own_work(session: Session, course: Course, cohort: str, username: str) -> list[OwnWork]:
+    """Every assignment of a course as one learner of a cohort sees it."""
+    own = of_person(session, username, course.id, cohort)
     pages = feedback_of(session, (s.id for s in own))
     scores = {s.id: certificates.released_score(session, s) for s in own if s.id in pages}
-    given = certificates.of(session, course.id, username)
+    given = certificates.of(session, course.id, cohort, username)
     certificate = given.id if given and not given.revoked_at else ""
     found = []
     for item in course.assignments:
@@ -58,8 +58,8 @@ def own_work(session: Session, course: Course, username: str) -> list[OwnWork]:
             if s.assignment == item.id
         ]
         lab = next((lab.id for lab in course.labs if lab.assignment == item.id), "")
-        published = release is not None and is_open(item, now())
-        when = dates.of(session, course.id, item, username)
+        when = dates.of(session, course.id, cohort, item, username)
+        published = release is not None and when.is_open(now())
         found.append(OwnWork(item, published, attempts, when, certificate, lab))
     return found
 
@@ -76,7 +76,7 @@ class Desktop:
     progress: jobs.Progress | None
     """The newest grading batch while it is running."""
     when: dates.When = field(default_factory=lambda: dates.When(None, None))
-    """Everybody's dates."""
+    """The cohort's dates."""
     counts: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -94,22 +94,22 @@ class Desktop:
         return ""
 
 
-def desktop(session: Session, course: Course, assignment: Assignment) -> Desktop:
-    """One assignment as its instructor sees it."""
-    rows = results.rows(session, course.id, assignment.id)
+def desktop(session: Session, course: Course, cohort: str, assignment: Assignment) -> Desktop:
+    """One cohort's work on an assignment as its instructor sees it."""
+    rows = results.rows(session, course.id, assignment.id, cohort=cohort)
     counts = {"all": len(rows)}
     for row in rows:
         counts[row.state] = counts.get(row.state, 0) + 1
-    grading = jobs.last_of(session, "grade", course.id, assignment.id)
+    grading = jobs.last_of(session, "grade", course.id, assignment.id, cohort)
     progress = jobs.progress(session, grading.batch) if grading else None
     return Desktop(
         assignment=assignment,
         release=newest_release(session, course.id, assignment.id),
         rows=rows,
         publishing=jobs.last_of(session, "publish", course.id, assignment.id),
-        releasing=jobs.last_of(session, "feedback", course.id, assignment.id),
+        releasing=jobs.last_of(session, "feedback", course.id, assignment.id, cohort),
         progress=progress if progress and not progress.finished else None,
-        when=dates.of(session, course.id, assignment, ""),
+        when=dates.of(session, course.id, cohort, assignment, ""),
         counts=counts,
     )
 

@@ -24,7 +24,7 @@ from core.log import event
 from core.settings import Settings
 from grader import autograde, certificates, feedback, jobs, publish
 from grader.blobs import Blobs
-from grader.classwork import PARALLEL, ClassWork, entry_of, rescore
+from grader.classwork import PARALLEL, ClassWork, book_of, entry_of, rescore
 from grader.database import open_database
 from grader.gradebook import CourseBook
 from grader.models import Job, Submission
@@ -125,12 +125,13 @@ class Worker:
     def _rescore(self, job: Job) -> None:
         """Marks or dates changed: the last attempt's score follows. Older attempts do not count."""
         _course, assignment = self._course(job)
-        book = CourseBook.of(self.settings.state_dir, job.course)
-        with self.database.read() as session:
-            submission = session.get(Submission, job.submission_id)
-            last = scores_of(session, [job.submission_id]).get(job.submission_id)
-            entry = entry_of(session, submission, assignment) if submission else None
-        score = rescore(book, entry, last) if entry and last and entry.counts else None
+        book = book_of(self.settings, self.database, job.course, job.cohort)
+        with book.lock():  # before reading: a class that is being graded writes its scores first
+            with self.database.read() as session:
+                submission = session.get(Submission, job.submission_id)
+                last = scores_of(session, [job.submission_id]).get(job.submission_id)
+                entry = entry_of(session, submission, assignment) if submission else None
+            score = rescore(book, entry, last) if entry and last and entry.counts else None
         with self.database.write() as session:
             if jobs.finish(session, job.id, self.name) and score is not None:
                 session.add(score)
@@ -138,18 +139,18 @@ class Worker:
     def _feedback(self, job: Job) -> None:
         course, _assignment = self._course(job)
         with self.database.read() as session:
-            attempts = latest(session, job.course, job.assignment)
+            attempts = latest(session, job.course, job.assignment, cohort=job.cohort)
             scores = scores_of(session, (a.id for a in attempts))
         graded = [(a, scores[a.id]) for a in attempts if a.id in scores]
         if not graded:
             raise Parked("nothing is graded yet: grade the submissions first")
-        book = CourseBook.of(self.settings.state_dir, job.course)
+        book = book_of(self.settings, self.database, job.course, job.cohort)
         pages, failed = feedback.render_all(book, self.blobs, graded)
         with self.database.write() as session:
             feedback.release(session, pages, job.requested_by)
             session.flush()
             for username in sorted({attempt.username for attempt, _score in graded}):
-                certificates.issue(session, course, username)
+                certificates.issue(session, course, job.cohort, username)
             if not failed:
                 jobs.finish(session, job.id, self.name)
         if failed:

@@ -42,10 +42,28 @@ class Database:
         config = Config()
         config.set_main_option("script_location", str(self._migrations))
         engine = self.engine.execution_options(dli_write=True)
-        with self._turn, engine.begin() as connection:
+        with (
+            self._turn,
+            engine.connect() as connection,
+            self._references_free(connection),
+            connection.begin(),
+        ):
             self._lock(connection)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+    @contextmanager
+    def _references_free(self, connection: Connection) -> Iterator[None]:
+        """SQLite changes a table by making it anew: rows that point to it must not mind."""
+        if not self._is_sqlite:
+            yield
+            return
+        raw: Any = connection.connection.dbapi_connection  # no transaction has begun yet
+        raw.execute("PRAGMA foreign_keys=OFF")
+        try:
+            yield
+        finally:
+            raw.execute("PRAGMA foreign_keys=ON")
 
     @contextmanager
     def read(self) -> Iterator[Session]:

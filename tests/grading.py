@@ -23,6 +23,7 @@ from grader.exchange.client import Client
 from grader.runner import Sandbox
 from grader.worker import Worker
 from tests.grading_course import write_course
+from usage.client import CohortCourses
 
 PEOPLE = {
     "ines": "instructor",
@@ -31,15 +32,21 @@ PEOPLE = {
 
 
 class FakeUsage:
-    """Enrolment as the usage service answers it; `courses` may be changed by a test."""
+    """Enrolment as the usage service answers it; a test may add `more` places of people."""
 
     def __init__(self) -> None:
         self.courses = ["c1"]
         self.open = True
+        self.more: dict[str, list[Enrolment]] = {}
+
+    def cohorts(self) -> list[CohortCourses]:
+        names = {"autumn", *(place.cohort for places in self.more.values() for place in places)}
+        return [CohortCourses(n, f"The {n}", self.courses, self.open) for n in sorted(names)]
 
     def enrolments(self, username: str) -> list[Enrolment]:
         role: Any = PEOPLE.get(username)
-        return [Enrolment("autumn", role, self.courses, self.open)] if role else []
+        own = [Enrolment("autumn", role, self.courses, self.open)] if role else []
+        return own + self.more.get(username, [])
 
 
 class Service:

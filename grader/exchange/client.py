@@ -60,12 +60,19 @@ class Client:
     """One person's view of the grader service."""
 
     def __init__(
-        self, url: str, token: str, language: str = "en", delays: tuple[float, ...] = _DELAYS
+        self,
+        url: str,
+        token: str,
+        language: str = "en",
+        delays: tuple[float, ...] = _DELAYS,
+        cohort: str = "",
     ) -> None:
-        """`url` is ``DLI_GRADER_URL``; `delays` are the seconds between tries."""
+        """`url` is ``DLI_GRADER_URL``; `delays` are the seconds between tries; `cohort` the one
+        that the lab was started for (empty: the service's rule, see grader.access)."""
         self.base_url = url.rstrip("/")
         self.token = token
         self.language = language
+        self.cohort = cohort
         self._delays = delays
         # A lab talks to the gateway of its own network, never through an outside proxy.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -84,7 +91,8 @@ class Client:
                     names=", ".join(missing)
                 )
             )
-        return cls(env["DLI_GRADER_URL"], env["JUPYTERHUB_API_TOKEN"], language, delays)
+        cohort = env.get("DLI_COHORT", "")
+        return cls(env["DLI_GRADER_URL"], env["JUPYTERHUB_API_TOKEN"], language, delays, cohort)
 
     def assignments(self, course: str = "") -> list[Json]:
         """Published assignments of the person's courses, each with their submissions."""
@@ -153,6 +161,7 @@ class Client:
             headers={
                 "Authorization": f"token {self.token}",
                 "Accept-Language": self.language,
+                "X-DLI-Cohort": self.cohort,
                 **(headers or {}),
             },
         )

@@ -9,7 +9,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 
 from core.clock import now
 from grader import certificates
-from grader.desk import AtDesk
+from grader.desk import AtDesk, InClass
 from grader.models import Certificate
 from web.auth import Person, signed_in
 from web.i18n import gettext as _
@@ -31,15 +31,12 @@ def verify(request: Request, desk: AtDesk, certificate: str) -> HTMLResponse:
 
 
 @router.get("/courses/{course}/certificates")
-def listed(request: Request, desk: AtDesk, person: Someone, course: str) -> HTMLResponse:
-    """Every certificate of a course."""
-    desk.teacher(person, course)
-    found = desk.courses.get(course)
-    if found is None:
-        raise HTTPException(404, _("There is no such course or assignment."))
-    with desk.database.read() as session:
-        given = certificates.of_course(session, course)
-    return render(request, "grader/certificates.html", course=found, certificates=given)
+def listed(request: Request, room: InClass) -> HTMLResponse:
+    """Every certificate of a cohort."""
+    course = room.course
+    with room.desk.database.read() as session:
+        given = certificates.of_class(session, course.id, room.cohort)
+    return render(request, "grader/certificates.html", room=room, course=course, certificates=given)
 
 
 @router.post("/certificates/{certificate}/revoke")
@@ -47,8 +44,9 @@ def revoke(desk: AtDesk, person: Someone, certificate: str) -> RedirectResponse:
     """Take it back, or give it again when it was taken back."""
     with desk.database.write() as session:
         found = session.get(Certificate, certificate)
-        if found is None or not desk.access_of(person).may_teach(found.course):
+        if found is None or not desk.access_of(person).may_teach(found.course, found.cohort):
             raise HTTPException(404, _("There is no such certificate."))
         found.revoked_at = None if found.revoked_at else now()
         found.revoked_by = person.name if found.revoked_at else ""
-    return RedirectResponse(f"/services/grader/courses/{found.course}/certificates", 303)
+    path = f"/services/grader/courses/{found.course}/certificates?cohort={found.cohort}"
+    return RedirectResponse(path, 303)

@@ -32,12 +32,19 @@ def home(request: Request, desk: AtDesk, person: Someone) -> HTMLResponse:
     access = desk.access_of(person)
     with desk.database.read() as session:
         work = [
-            (course, views.own_work(session, course, person.name))
+            (course, cohort, views.own_work(session, course, cohort, person.name))
             for course in desk.courses.values()
-            if course.id in access.learns and course.id not in access.teaches
+            for cohort in access.learning(course.id)
         ]
-    taught = [course for course in desk.courses.values() if access.may_teach(course.id)]
-    return render(request, "grader/home.html", work=work, taught=taught)
+    taught = [course for course in desk.courses.values() if access.may_publish(course.id)]
+    return render(
+        request,
+        "grader/home.html",
+        work=work,
+        taught=taught,
+        double=lambda course: len(access.learning(course.id)) > 1,
+        cohort_name=desk.cohort_name,
+    )
 
 
 @router.get("/submissions/{submission}")
@@ -106,11 +113,11 @@ def archive(desk: AtDesk, person: Someone, submission: str) -> FileResponse:
 
 
 def _visible(desk: Desk, person: Person, submission: str) -> tuple[Submission, bool]:
-    """The submission if it is the person's own or of a course they teach, else 404."""
+    """The submission if it is the person's own or of a cohort they teach, else 404."""
     with desk.database.read() as session:
         found = session.get(Submission, submission)
     if found is not None:
-        teaches = desk.access_of(person).may_teach(found.course)
+        teaches = desk.access_of(person).may_teach(found.course, found.cohort)
         if teaches or found.username == person.name:
             return found, teaches
     raise HTTPException(404, _("There is no such submission."))

@@ -1,19 +1,17 @@
-"""Pages of an instructor: dates and extensions, and giving points and comments by hand."""
+"""Pages of an instructor: giving points and comments by hand."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Depends, Form, HTTPException, Request
+from fastapi import APIRouter, Depends, HTTPException, Request
 from nbformat import NO_CONVERT
 from sqlalchemy.orm import Session
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from core.clock import now
-from grader import dates, jobs, labels, marks
-from grader.desk import AtDesk, Desk
+from grader import jobs, labels, marks
+from grader.desk import AtDesk, class_path
 from grader.models import Mark, Score, Submission
 from grader.pages.learner import NOTEBOOK_POLICY
 from grader.submissions import is_newest, scores_of
@@ -26,60 +24,10 @@ Someone = Annotated[Person, Depends(signed_in)]
 _LONGEST = 10_000
 
 
-@router.post("/courses/{course}/assignments/{assignment}/dates")
-def set_dates(
-    desk: AtDesk,
-    person: Someone,
-    course: str,
-    assignment: str,
-    due: Annotated[str, Form()] = "",
-    close: Annotated[str, Form()] = "",
-) -> RedirectResponse:
-    """Dates for everybody, in the site's time zone; penalties follow. Empty: none."""
-    desk.teacher(person, course)
-    item = desk.assignment(course, assignment)[1]
-    zone = ZoneInfo(desk.settings.site.timezone)
-    first, last = _moment(due, zone), _moment(close, zone)
-    if first and last and last < first:
-        raise HTTPException(422, _("The closing time must not come before the due time."))
-    with desk.database.write() as session:
-        dates.change(session, course, item, "", first, last, person.name)
-    return _back(course, assignment)
-
-
-@router.post("/submissions/{submission}/extend")
-def extend(desk: AtDesk, person: Someone, submission: str) -> RedirectResponse:
-    """One more day for the person who handed this in."""
-    found = _taught(desk, person, submission)
-    item = desk.assignment(found.course, found.assignment)[1]
-    with desk.database.write() as session:
-        dates.extend(session, found.course, item, found.username, person.name)
-    return _back(found.course, found.assignment)
-
-
-@router.post("/courses/{course}/assignments/{assignment}/extensions")
-def extend_by_name(
-    desk: AtDesk,
-    person: Someone,
-    course: str,
-    assignment: str,
-    username: Annotated[str, Form(max_length=255)],
-) -> RedirectResponse:
-    """One more day for a person who has not handed in anything yet."""
-    desk.teacher(person, course)
-    item = desk.assignment(course, assignment)[1]
-    name = username.strip()
-    if not desk.access_of(Person(name)).may_learn(course):
-        raise HTTPException(422, _("%(name)s is not enrolled in this course.") % {"name": name})
-    with desk.database.write() as session:
-        dates.extend(session, course, item, name, person.name)
-    return _back(course, assignment)
-
-
 @router.get("/submissions/{submission}/marking")
 def marking(request: Request, desk: AtDesk, person: Someone, submission: str) -> HTMLResponse:
     """Points and comments on the left, the notebook as it ran on the right."""
-    found = _taught(desk, person, submission)
+    found = desk.taught_submission(person, submission)
     with desk.database.read() as session:
         score = _score(session, found)
         given = {(m.notebook, m.cell): m for m in marks.of(session, found.id)}
@@ -111,7 +59,7 @@ def mark(
     typed: Annotated[dict[str, str], Depends(_typed)],
 ) -> Response:
     """Keep what was typed; the score follows in a moment."""
-    found = _taught(desk, person, submission)
+    found = desk.taught_submission(person, submission)
     with desk.database.write() as session:
         if not is_newest(session, found):
             raise HTTPException(409, _("A newer attempt counts. Grade that one."))
@@ -132,13 +80,13 @@ def mark(
                     )
                 )
         jobs.ask(session, "rescore", (found.course, found.assignment, found.id), person.name)
-    return _back(found.course, found.assignment)
+    return RedirectResponse(class_path(found), 303)
 
 
 @router.get("/submissions/{submission}/ran/{notebook}")
 def ran(desk: AtDesk, person: Someone, submission: str, notebook: str) -> Response:
     """The notebook as it ran, as a page in a sandbox of its own."""
-    found = _taught(desk, person, submission)
+    found = desk.taught_submission(person, submission)
     with desk.database.read() as session:
         score = _score(session, found)
     if notebook not in score.notebooks:
@@ -180,25 +128,3 @@ def _score(session: Session, submission: Submission) -> Score:
     if found is None:
         raise HTTPException(409, _("Grade this submission first."))
     return found
-
-
-def _taught(desk: Desk, person: Person, submission: str) -> Submission:
-    with desk.database.read() as session:
-        found = session.get(Submission, submission)
-    if found is None or not desk.access_of(person).may_teach(found.course):
-        raise HTTPException(404, _("There is no such submission."))
-    return found
-
-
-def _moment(text: str, zone: ZoneInfo) -> datetime | None:
-    """What a browser's date field sends. Raises HTTPException."""
-    if not text.strip():
-        return None
-    try:
-        return datetime.fromisoformat(text).replace(tzinfo=zone)
-    except ValueError:
-        raise HTTPException(422, _("%(text)s is no date and time.") % {"text": text[:40]}) from None
-
-
-def _back(course: str, assignment: str) -> RedirectResponse:
-    return RedirectResponse(f"/services/grader/courses/{course}#{assignment}", 303)

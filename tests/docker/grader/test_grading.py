@@ -165,7 +165,7 @@ def test_scores_equal_nbgraders(graded: tuple[Service, Worker], tmp_path: Path) 
         service.client(name).submit("c1", "ps1", archive.build_from(files))
     cli(service).grade("c1", "ps1")
     drain(worker)
-    book = CourseBook.of(service.settings.state_dir, "c1")
+    book = CourseBook.of(service.settings.state_dir, "c1", "autumn")
     ours = cells(Gradebook(book.database, "c1"), people.values())
     theirs = cells(plain_nbgrader(tmp_path, people), people.values())
     assert ours == theirs
@@ -218,7 +218,7 @@ def test_the_newest_attempts_grades_stay_in_the_gradebook(
 
 def in_book(service: Service, name: str) -> tuple[float, float]:
     """Score before penalty, and penalty."""
-    book = CourseBook.of(service.settings.state_dir, "c1")
+    book = CourseBook.of(service.settings.state_dir, "c1", "autumn")
     with book.open() as gradebook:
         found = gradebook.find_submission("sums", name)
         return found.score, sum(n.late_submission_penalty or 0 for n in found.notebooks)
@@ -232,7 +232,8 @@ def test_dates_and_marks_change_a_score_that_was_given(graded: tuple[Service, Wo
     course = service.app.state.desk.courses["c1"]
     item = course.assignment("sums")
     with database.write() as session:
-        dates.change(session, "c1", item, "", now() - timedelta(hours=30), None, "ines")
+        past = dates.Given(due=now() - timedelta(hours=30))
+        dates.change(session, "c1", "autumn", item, "", past, "ines")
         session.add(
             Mark(submission_id=mine, notebook="sums", cell="test-double", points=1.0,
                  comment="half", given_by="ines", given_at=now())
@@ -243,11 +244,11 @@ def test_dates_and_marks_change_a_score_that_was_given(graded: tuple[Service, Wo
     with database.read() as session:
         assert session.get(Submission, mine).late
     with database.write() as session:
-        dates.extend(session, "c1", item, "dora", "ines")
+        dates.extend(session, "c1", "autumn", item, "dora", "ines")
     drain(worker)
     assert (score(service, mine).score, score(service, mine).late_penalty) == (2.5, 0)
     with database.read() as session:
         assert not session.get(Submission, mine).late
     with database.write() as session:
-        dates.change(session, "c1", item, "", None, None, "ines")
+        dates.change(session, "c1", "autumn", item, "", dates.Given(), "ines")
     drain(worker)

@@ -109,7 +109,7 @@ def check(state: Path, database: Database, receipts: dict[str, str]) -> None:
         assert {j.state for j in session.query(Job)} == {"done"}
     for row in rows.values():
         assert len(Blobs(state / "blobs").read(row.sha256)) == row.size
-    book = CourseBook.of(state, "bench")
+    book = CourseBook.of(state, "bench", "bench")
     with Gradebook(book.database, "bench") as gradebook:
         found = {s.student_id: s.score for s in gradebook.find_assignment("a1").submissions}
     assert found == dict.fromkeys(receipts, 5)
