@@ -16,6 +16,7 @@ from usage.client import CohortCourses, CohortSpec
 from usage.leases import Clock, until
 from usage.models import Account, Code, Cohort, LeaseRow, Membership, Person
 from usage.refusals import No
+from usage.roster import models as rostered
 
 YEARS = (2000, 2200)
 """A time outside is a slip of the keyboard, and some have no meaning in every zone."""
@@ -86,14 +87,22 @@ def _check(spec: CohortSpec, known_courses: set[str]) -> None:
     for field, (value, most) in limits.items():
         if value is not None and not 1 <= value <= most:
             raise No("number_out_of_range", field=field, value=value, least=1, most=most)
-    if not 0 <= spec.allowance <= ledger.LARGEST:
-        raise No(
-            "number_out_of_range",
-            field="allowance",
-            value=spec.allowance,
-            least=0,
-            most=ledger.LARGEST,
-        )
+    _check_allowance(spec.allowance)
+
+
+def _check_allowance(value: int) -> None:
+    if not 0 <= value <= ledger.LARGEST:
+        most = ledger.LARGEST
+        raise No("number_out_of_range", field="allowance", value=value, least=0, most=most)
+
+
+def set_allowance(session: Session, cohort: str, value: int) -> None:
+    """What instructors may still grant by themselves, in units. Raises No."""
+    _check_allowance(value)
+    row = session.get(Cohort, cohort)
+    if row is None:
+        raise No("cohort_unknown", cohort=cohort)
+    row.allowance = value
 
 
 def _change_caps(session: Session, cohort: str, old: int | None, new: int | None) -> None:
@@ -201,11 +210,11 @@ def normal(code: str) -> str:
 
 
 def usable_code(
-    session: Session, code: str, time: Clock, username: str = ""
+    session: Session, code: str, time: Clock, username: str = "", email: str = ""
 ) -> tuple[Code, Cohort]:
     """The code and its cohort. Raises No when it is wrong, expired or full.
 
-    Somebody whom the cohort's roster names (`username`) has a place already: full is not for them.
+    Somebody whom the cohort's roster names has a place already: full is not for them.
     """
     row = session.get(Code, normal(code))
     if row is None:
@@ -215,14 +224,17 @@ def usable_code(
     expires = min(row.expires_at or cohort.ends_at, cohort.ends_at)
     if until(expires, time) <= 0:
         raise No("code_expired", at=expires, **details)
-    if row.used >= row.seats and not _is_member(session, cohort.id, username):
+    if row.used >= row.seats and not _has_place(session, cohort.id, username, email):
         raise No("code_full", seats=row.seats, **details)
     return row, cohort
 
 
-def _is_member(session: Session, cohort: str, username: str) -> bool:
+def _has_place(session: Session, cohort: str, username: str, email: str) -> bool:
     known = session.get(Membership, (cohort, username)) if username else None
-    return known is not None and known.removed_at is None
+    if known is not None and known.removed_at is None:
+        return True
+    places = rostered.matching(session, username, email)
+    return any(place.cohort_id == cohort for place in places)
 
 
 def whom(session: Session, cohort: Cohort) -> str:
@@ -252,7 +264,9 @@ def join(
         if known is not None and known.removed_at is None:
             _note_person(session, username, email, name)
             return known
-    row, cohort = usable_code(session, code, time)
+    row, cohort = usable_code(session, code, time, username, email)
+    if _has_place(session, cohort.id, username, email):
+        return enrol(session, cohort.id, username, row.role, email, name, time, row.code)
     taken = session.execute(
         update(Code)
         .where(Code.code == row.code, Code.used < Code.seats)

@@ -6,7 +6,6 @@ Raises usage.refusals.No for what cannot be; the callers turn it into a sentence
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -16,7 +15,6 @@ from core.consent import Consent
 from core.settings import Settings
 from core.wire import (
     Enrolment,
-    GpuNeed,
     Lease,
     LeaseOrder,
     Observation,
@@ -26,27 +24,28 @@ from core.wire import (
 )
 from store.database import Database
 from usage import (
+    audit,
     claims,
     cohorts,
     consents,
-    forms,
     grants,
     heartbeat,
     idle,
     leases,
-    ledger,
     machines,
     queue,
     requests,
     views,
     waiting,
-    windows,
 )
-from usage.client import Budget, Charge, CohortCourses, CohortSpec, ConsentGiven
+from usage.client import Budget, Charge, CohortCourses, ConsentGiven
 from usage.leases import Clock, Rules
 from usage.models import Cohort, LeaseRow, Wait
+from usage.office import Office
 from usage.prestart import rows as early
+from usage.prestart.acts import Prestarting
 from usage.refusals import No
+from usage.roster import expected
 from usage.stops import DueStop
 
 _log = logging.getLogger("usage")
@@ -81,7 +80,7 @@ def rules_of(settings: Settings) -> Rules:
     )
 
 
-class Usage:
+class Usage(Office, Prestarting):
     """Operations on one database under one set of rules."""
 
     def __init__(
@@ -107,6 +106,7 @@ class Usage:
         """Open, drain or disable a slot, or every slot of a GPU; the ids of the slots."""
         with self.database.write() as session:
             slots = machines.set_mode(session, device, mode)
+            audit.note(session, self.clock, actor, f"gpu.{mode}", "", device, slots=len(slots))
         log.event(_log, "slots set", device=device, mode=mode, slots=len(slots), actor=actor)
         return slots
 
@@ -239,46 +239,6 @@ class Usage:
             if now - self._heard.get(row.id, now - idle.STALE_MS) >= idle.STALE_MS:
                 row.idle_since_ms = None
 
-    def note_opened(self, username: str) -> None:
-        """The person has come to their lab: a prestarted one is theirs from now on."""
-        with self.database.read() as session:
-            if early.of(session, username) is None:
-                return
-        with self.database.write() as session:
-            if early.opened(session, username, self.clock):
-                log.event(_log, "prestarted lab opened", person=username)
-
-    def prestart(
-        self, cohort: str, course: str, lab: str, actor: str, minutes: int | None = None
-    ) -> str:
-        """Start this lab for every trainee of the cohort who has none; the id of the batch.
-
-        It begins at once, a few at a time (usage.prestart_at_once), as GPUs are free. What nobody
-        has opened after `minutes` (None: usage.prestart_grace_minutes) is returned, and free.
-        """
-        grace = self.rules.prestart_grace_ms if minutes is None else minutes * 60_000
-        if not 60_000 <= grace <= early.MOST_MINUTES * 60_000:
-            most = early.MOST_MINUTES
-            raise No("number_out_of_range", field="minutes", value=minutes, least=1, most=most)
-        return_at = self.clock.now() + timedelta(milliseconds=grace)
-        with self.database.write() as session:
-            order = early.Order(cohort, course, lab, actor, return_at)
-            batch = early.begin(session, order, self.clock)
-        log.event(_log, "prestart ordered", cohort=cohort, lab=lab, actor=actor)
-        return batch
-
-    def prestarts(self, cohort: str) -> list[early.Batch]:
-        """The cohort's last batches of prestarted labs, the newest first."""
-        with self.database.read() as session:
-            return early.batches(session, cohort)
-
-    def cancel_prestart(self, cohort: str, actor: str) -> int:
-        """Start no more, and return what nobody has opened; how many labs that concerns."""
-        with self.database.write() as session:
-            count = early.cancel(session, cohort, self.clock)
-        log.event(_log, "prestart cancelled", cohort=cohort, labs=count, actor=actor)
-        return count
-
     def tick(self) -> list[DueStop]:
         """Free starts that failed, and mark the labs whose grant is over; those to stop now."""
         if not self._something_due():
@@ -321,7 +281,7 @@ class Usage:
     def check_sign_up(self, code: str, username: str, email: str) -> None:
         """Raises No unless somebody without an account may sign up like this."""
         with self.database.read() as session:
-            _row, cohort = cohorts.usable_code(session, code, self.clock, username)
+            _row, cohort = cohorts.usable_code(session, code, self.clock, username, email)
             claims.check(session, username, email, cohort, cohorts.whom(session, cohort))
 
     def sign_up(
@@ -335,7 +295,7 @@ class Usage:
     ) -> Enrolment:
         """Take a seat of an event code and record the consent: both or neither."""
         with self.database.write() as session:
-            _row, cohort = cohorts.usable_code(session, code, self.clock, username)
+            _row, cohort = cohorts.usable_code(session, code, self.clock, username, email)
             claims.check(session, username, email, cohort, cohorts.whom(session, cohort))
             consents.record(session, username, text, given, self.clock)
             found = self._join(session, code, username, email, name)
@@ -351,6 +311,7 @@ class Usage:
 
     def _join(self, session: Session, code: str, username: str, email: str, name: str) -> Enrolment:
         row = cohorts.join(session, code, username, email, name, self.clock)
+        expected.arrive(session, row, email, self.clock)
         return cohorts.as_enrolment(row, session.get_one(Cohort, row.cohort_id), self.clock)
 
     def consent_of(self, username: str, text: Consent) -> list[consents.Standing]:
@@ -385,63 +346,12 @@ class Usage:
     def decide(self, request_id: str, cohort: str, grant: bool, actor: str, is_admin: bool) -> None:
         """Answer a request of this cohort."""
         with self.database.write() as session:
-            requests.decide(session, request_id, cohort, grant, actor, is_admin, self.clock)
+            row = requests.decide(session, request_id, cohort, grant, actor, is_admin, self.clock)
+            act = "request.grant" if grant else "request.decline"
+            audit.note(session, self.clock, actor, act, cohort, row.username, minutes=row.minutes)
         log.event(_log, "request decided", request=request_id, grant=grant, actor=actor)
 
-    # -- set-up
-
-    def put_cohort(self, spec: CohortSpec) -> None:
-        """Create or change a cohort."""
-        with self.database.write() as session:
-            cohorts.put(session, spec, self.known_courses, self.clock)
-
-    def put_code(self, code: str, cohort: str, seats: int, expires: str, role: str) -> None:
-        """Create or change an event code."""
-        with self.database.write() as session:
-            cohorts.put_code(session, code, cohort, seats, expires, role, self.clock)
-
-    def enrol(self, cohort: str, username: str, role: str, email: str = "", name: str = "") -> None:
-        """Put a person into a cohort."""
-        with self.database.write() as session:
-            cohorts.enrol(session, cohort, username, role, email, name, self.clock)
-
-    def book(
-        self, cohort: str, kind: str, amount: int, actor: str, reason: str, key: str
-    ) -> Budget:
-        """Book into a cohort's pool."""
-        with self.database.write() as session:
-            views.cohort(session, cohort)
-            now = self.clock.now()
-            if ledger.book(session, cohort, kind, amount, actor, reason, key, now):
-                log.event(_log, "booked", cohort=cohort, kind=kind, units=amount, actor=actor)
-            return views.budget(session, cohort)
-
-    def add_window(
-        self,
-        cohort: str,
-        starts: str,
-        ends: str,
-        seats: int,
-        need: GpuNeed,
-        actor: str,
-        prestart: str = "",
-    ) -> None:
-        """Reserve places; times without a zone are the cohort's. `prestart`: "course/lab" to start
-        for its learners before it begins."""
-        with self.database.write() as session:
-            zone = views.cohort(session, cohort).timezone
-            begin = cohorts.moment(forms.with_zone(starts, zone), "starts")
-            end = cohorts.moment(forms.with_zone(ends, zone), "ends")
-            row = windows.add(session, cohort, begin, end, seats, need, actor, self.clock)
-            row.course, _, row.lab = prestart.partition("/")
-            if row.course and row.course not in views.cohort(session, cohort).courses:
-                raise No("course_not_offered", cohort=cohort, course=row.course)
-        log.event(_log, "places reserved", cohort=cohort, seats=seats, actor=actor)
-
-    def remove_window(self, cohort: str, window: str) -> None:
-        """Give reserved places up."""
-        with self.database.write() as session:
-            windows.remove(session, window, cohort, self.clock)
+    # -- reading
 
     def budget(self, cohort: str) -> Budget:
         """The pooled account."""

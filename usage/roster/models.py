@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import ForeignKey, UniqueConstraint, or_, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from usage.models import Base
 
@@ -42,3 +43,11 @@ class RosterImport(Base):
     """The file: source, encoding, delimiter, columns that are not read."""
     steps: Mapped[list[dict[str, Any]]]
     applied_at: Mapped[datetime | None]
+
+
+def matching(session: Session, username: str, email: str) -> Sequence[Expected]:
+    """The places that rosters keep for somebody who signs up like this."""
+    named = (Expected.email == "") & (Expected.username == username)
+    addressed = (Expected.email != "") & (Expected.email == email.strip().lower())
+    query = select(Expected).where(or_(named, addressed))
+    return session.scalars(query.order_by(Expected.id)).all()
