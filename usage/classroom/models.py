@@ -45,7 +45,7 @@ class Announcement(Base):
 
 
 class AnnouncementRead(Base):
-    """Who has seen an announcement."""
+    """Whose lab has shown an announcement."""
 
     __tablename__ = "announcement_reads"
 
