@@ -39,6 +39,7 @@ class LimitsForm(BaseModel):
     learner_hours: str = ""
     daily_hours: str = ""
     max_gpu_labs: str = ""
+    allowance_hours: str = ""
 
 
 class WindowForm(BaseModel):
@@ -48,6 +49,8 @@ class WindowForm(BaseModel):
     ends: str = ""
     seats: str = ""
     isolation: Isolation = "mig"
+    prestart: str = ""
+    """course/lab to start for its learners before it begins."""
 
 
 class BookingForm(BaseModel):

@@ -63,6 +63,8 @@ def set_limits(
         with service.database.read() as session:
             now = views.spec_of(views.cohort(session, cohort))
         service.put_cohort(forms.limits(form, now))
+        if form.allowance_hours.strip():
+            service.set_allowance(cohort, forms.hours(form.allowance_hours), me.name)
 
     return do(request, service, zone, me, cohort, act)
 
@@ -80,7 +82,8 @@ def add_window(
 
     def act() -> None:
         seats = forms.whole(form.seats, "seats")
-        service.add_window(cohort, form.starts, form.ends, seats, GpuNeed(form.isolation), me.name)
+        need = GpuNeed(form.isolation)
+        service.add_window(cohort, form.starts, form.ends, seats, need, me.name, form.prestart)
 
     return do(request, service, zone, me, cohort, act)
 
