@@ -71,10 +71,12 @@ def plan(
     language: str,
     gateway: str,
     settings: Settings,
+    cohort: str = "",
 ) -> Plan:
     """Everything about the container of `username` for `lab`. `lease` None: no GPU.
 
-    `gateway` is this machine's address on the labs' network.
+    `gateway` is this machine's address on the labs' network. `cohort` tells the exchange in which
+    of a person's cohorts they work; it gives no right.
     """
     volume = f"{settings.instance}-home-{slug(username)}"
     return Plan(
@@ -83,7 +85,8 @@ def plan(
         entrypoint=_deadline(limit_ms(lease, settings)),
         user=USER,
         working_dir=HOME,
-        environment=_environment(lease, course, lab, language, gateway, settings),
+        environment=_environment(lease, course, lab, language, gateway, settings)
+        | {"DLI_COHORT": cohort},
         labels=_labels(lease, course, lab, username, settings),
         host_config=_host_config(lease, course, language, volume, settings),
         volume=volume,

@@ -18,7 +18,7 @@ from traitlets.config import Config
 
 from core import secrets
 from grader import receipts
-from grader.exchange import archive, autofetch, config
+from grader.exchange import archive, autofetch, config, restore
 from grader.exchange.client import Client, Refused, Unavailable
 from grader.protocol import Outcome
 from grader.runner import Task
@@ -323,3 +323,45 @@ def test_instructors_collect_the_latest_attempts(
         "bob",
     ]
     assert (lab / "submitted" / "ada" / "sums" / "timestamp.txt").read_text().endswith(" UTC")
+
+
+def test_every_version_is_listed_and_restored_without_losing_work(
+    lab: Path, published: Service
+) -> None:
+    hook("FetchAssignment", "sums").start()
+    work = lab / "c1" / "sums"
+    first = hook("Submit", "sums")
+    (work / "notes.txt").write_text("first")
+    first.start()
+    (work / "notes.txt").write_text("second")
+    client = published.client("ada")
+    version = client.submissions("c1", "sums")[-1]
+    assert (version["attempt"], version["late"], version["score"]) == (
+        first.receipt.attempt,
+        False,
+        None,
+    )
+    beside = restore.restore(client, version, work)
+    assert (beside.folder.name, beside.kept) == (f"sums-attempt-{version['attempt']}", None)
+    assert (beside.folder / "notes.txt").read_text() == "first"
+    assert restore.restore(client, version, work).folder.name.endswith("-2")
+    assert (work / "notes.txt").read_text() == "second"
+    placed = restore.restore(client, version, work, replace=True)
+    assert placed.folder == work
+    assert (work / "notes.txt").read_text() == "first"
+    assert placed.kept is not None
+    assert (placed.kept / "notes.txt").read_text() == "second"
+
+
+def test_restore_from_a_terminal(
+    lab: Path, published: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hook("FetchAssignment", "sums").start()
+    hook("Submit", "sums").start()
+    last = published.client("ada").submissions("c1", "sums")[-1]
+    assert restore.main(["c1", "sums"]) == 0
+    assert last["id"] in capsys.readouterr().out
+    assert restore.main(["c1", "sums", "999"]) == 1
+    assert restore.main(["c1", "sums", "last"]) == 2
+    assert restore.main(["c1", "sums", str(last["attempt"]), "--replace"]) == 0
+    assert "sums-before-" in capsys.readouterr().out

@@ -34,6 +34,7 @@ HOST: dict[str, Any] = {
 
 ENVIRONMENT = {
     "DLI_COURSE": "intro",
+    "DLI_COHORT": "spring",
     "DLI_LAB": "first",
     "DLI_ASSIGNMENT": "",
     "DLI_LANG": "ko",
@@ -70,7 +71,7 @@ CPU = Plan(
 
 def made(lease: Lease | None, username: str = "kim", assignment: str | None = None) -> Plan:
     wanted = lab(assignment=assignment)
-    return plan(lease, course(), wanted, username, "ko", "172.30.0.1", SETTINGS)
+    return plan(lease, course(), wanted, username, "ko", "172.30.0.1", SETTINGS, "spring")
 
 
 def test_a_lab_without_gpu() -> None:
