@@ -215,6 +215,7 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc] # no type information is 
             order.language,
             self.gateway,
             self.settings,
+            order.cohort,
         )
         self.image = plan.image
         self.object_name = plan.name
