@@ -43,12 +43,14 @@ def programs(settings: Settings, gpu_host: bool = True) -> list[Program]:
         Program(f"worker-{n}", ["-m", "grader.worker"], 60, stop_seconds=30)
         for n in range(1, settings.grader.workers + 1)
     ]
+    hub_config = str(ROOT / "jupyterhub_config.py")
     agent = [Program("agent", ["-m", "labs.agent"], 50)] if gpu_host else []
     return [
         Program("proxy", ["-m", "cli.proxy"], 10),
         Program("usage", ["-m", "usage"], 20),
         Program("grader", ["-m", "grader"], 30),
-        Program("hub", ["-m", "jupyterhub", "-f", str(ROOT / "jupyterhub_config.py")], 40, 20),
+        Program("runner", ["-m", "labs.runner"], 35),
+        Program("hub", ["-m", "cli.confined", "-m", "jupyterhub", "-f", hub_config], 40, 20),
         *agent,
         *workers,
     ]

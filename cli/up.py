@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import docker
 
-from cli import engine, health, ports, supervisor
+from cli import confined, engine, health, ports, supervisor
 from cli.demo import Demo, ensure_demo
 from cli.steps import Steps
 from cli.supervised import Supervised
@@ -79,6 +79,7 @@ def _network(settings: Settings, steps: Steps, client: docker.DockerClient) -> s
 
     with steps.step(_("Secrets and the labs' private network")) as step:
         secrets.ensure(settings.state_dir)
+        confined.ensure_account()
         gateway = network.ensure_network(client, settings)
         folder = supervisor.run_dir(settings)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -97,7 +98,7 @@ def _materials(settings: Settings, steps: Steps) -> None:
 
 def _processes(settings: Settings, steps: Steps, gateway: str, unit: bool) -> bool:
     running = Supervised(supervisor.run_dir(settings)).running()
-    with steps.step(_("Proxy, Hub, usage, grader, agent")) as step:
+    with steps.step(_("Proxy, Hub, runner, usage, grader, agent")) as step:
         changed = supervisor.write(settings)
         if running and changed:
             step.detail(_("settings or code changed: stopping"))

@@ -14,6 +14,7 @@ NAMES = (
     "grader-hub-token",  # grader service -> Hub API, and its OAuth client secret
     "key-hub",  # Hub (labs room inside it) -> usage service
     "key-agent",  # lab agent on a GPU host -> usage service
+    "key-runner",  # the runner that holds Docker's socket -> usage service: reads leases
     "key-worker",  # grading worker -> usage service
     "key-usage",  # usage service -> grader service
     "key-cli",  # ./dli on this machine -> usage and grader services

@@ -38,7 +38,7 @@ PEOPLE = {
     "admin": ("", ""),
 }
 EVERYBODY = {"anonymous", *PEOPLE}
-KEYS = ("key-hub", "key-agent", "key-worker", "key-cli")
+KEYS = ("key-hub", "key-agent", "key-runner", "key-worker", "key-cli")
 SIGNED_IN = set(PEOPLE)
 STAFF_A = {"assistant", "instructor", "admin"}
 FILLED = {
@@ -175,6 +175,7 @@ def refused(answer: httpx.Response) -> bool:
 
 LABS = {"lab:trainee", "lab:instructor-b"}
 USAGE = [
+    (r"GET /api/internal/leases/.*", {"key-runner"}),
     (r"\w+ /api/internal/hosts/.*", {"key-agent"}),
     (r"POST /api/internal/leases/.*/release", {"key-hub", "key-agent", "key-worker"}),
     (r"POST /api/internal/leases.*", {"key-hub", "key-worker"}),
