@@ -1,7 +1,8 @@
 """Start of a lab: from the POST to the answer of the first cell, ours beside stock DockerSpawner.
 
 Both set-ups run on this machine in this run, in turns: one learner alone, 10 and 30 at once. Ours
-leases a (simulated) GPU slice for each lab; stock is the usual image with every extension on.
+leases a (simulated) GPU slice for each lab and starts as many at a time as the machine has
+processors, the others wait in line, which counts; stock is the usual image, every extension on.
 Figures: `ratio_p50` and `ratio_p95` are ours divided by stock, the worst of the three sizes;
 `idle_mib` is the memory (PSS) of one idle lab of ours without a kernel.
 """

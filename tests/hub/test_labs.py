@@ -26,7 +26,7 @@ def switch() -> Iterator[DockerSwitch]:
 
 @pytest.fixture(scope="module")
 def stack(switch: DockerSwitch) -> Iterator[Stack]:
-    with running_stack(switch.url) as running:
+    with running_stack(switch.url, labs={"starts_at_once": 1}) as running:
         for name in ("kim", "lee", "choi"):
             running.add_person(name)
             running.sign_in(name)
@@ -94,6 +94,19 @@ def test_a_gpu_lab_is_leased_charged_and_settled_to_the_time_it_was_held(stack: 
     assert 0 < charge.held_ms <= (ended - created).total_seconds() * 1000 + 50
     assert charge.charged == charge.held_ms * 120, "one of seven slices weighs 120/840"
     assert stack.usage.budget(COHORT).reserved == 0
+
+
+def test_labs_start_in_turns(stack: Stack) -> None:
+    last = stack.sign_in("choi")
+    for name in ("kim", "lee", "choi"):
+        assert stack.ask(name, "optional", "yes").status_code in (201, 202)
+    told = last.get("/hub/api/users/choi/server/progress").text
+    assert "Your place in line: " in told
+    assert told.index("place in line") < told.index("Starting JupyterLab"), "then its turn came"
+    assert '"ready": true' in told
+    for name in ("kim", "lee", "choi"):
+        wait_for(f"{name}'s lab", lambda name=name: stack.server(name)["ready"])
+        stack.stop_lab(name)
 
 
 def test_wrong_orders_are_refused_in_a_sentence(stack: Stack) -> None:
