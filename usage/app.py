@@ -16,11 +16,14 @@ from sqlalchemy.exc import DataError
 from core import consent, course, log
 from core.settings import Settings
 from usage import api_internal, api_lab, api_runner, metrics, texts
+from usage.classroom.board import Board
+from usage.classroom.coursework import Coursework
 from usage.database import open_database
 from usage.hub import Hub, HubDown
 from usage.meter import Meter
-from usage.pages import admin, home
+from usage.pages import admin, classroom, home, my_data, start
 from usage.prestart.starter import Starter
+from usage.pulse import Pulse
 from usage.service import Usage, rules_of
 from web.app import create_app as web_app
 
@@ -41,7 +44,10 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.hub = reached = hub or Hub(settings)
+        app.state.pulse = Pulse(usage, reached)
         await _greet(reached)
+        coursework = Coursework(settings)
+        app.state.board = Board(usage, app.state.pulse, coursework)
         starter = Starter(usage, reached, courses, settings.site.language)
         tasks = [asyncio.create_task(work.run()) for work in (Meter(usage, reached), starter)]
         try:
@@ -50,6 +56,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await coursework.close()
             await reached.close()
             database.close()
 
@@ -64,7 +71,10 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
     app.include_router(api_runner.router)
     app.include_router(api_lab.router)
     app.include_router(home.router)
+    app.include_router(start.router)
+    app.include_router(my_data.router)
     app.include_router(admin.router)
+    app.include_router(classroom.router)
     app.add_api_route("/metrics", _metrics)
     return app
 

@@ -11,6 +11,8 @@ from core.course import Course, Lab
 from core.wire import LabStatus
 from usage import cohorts, views
 from usage.api_lab import lab_status
+from usage.classroom import announcements
+from usage.classroom.models import Announcement
 from usage.hub import Server
 from usage.models import Cohort, Request, SlotRow
 from usage.service import Usage
@@ -29,8 +31,13 @@ class Purse:
     courses: list[str]
     open: bool
     left: int
-    """What a start can still draw on: the pool, or the person's own cap when that is less."""
+    """What a start can still draw on: the pool, or the person's own share when that is less."""
+    pool: int
+    """Left of the cohort's pool."""
     cap: int
+    own: int | None
+    """Left of the person's own share; None without one."""
+    own_cap: int
     mine: int
     """Used by this person."""
     asked: bool
@@ -67,6 +74,7 @@ def purses(usage: Usage, username: str) -> list[Purse]:
             pool = views.budget(session, cohort.id)
             own = views.learner_left(session, cohort.id, username)
             left = pool.left if own is None else min(pool.left, own)
+            share = views.budget(session, cohort.id, username)
             pending = select(Request.id).where(
                 Request.cohort_id == cohort.id,
                 Request.username == username,
@@ -80,8 +88,11 @@ def purses(usage: Usage, username: str) -> list[Purse]:
                     courses=list(enrolment.courses),
                     open=enrolment.open,
                     left=max(0, left),
+                    pool=max(0, pool.left),
                     cap=pool.cap,
-                    mine=views.budget(session, cohort.id, username).settled,
+                    own=None if own is None else max(0, own),
+                    own_cap=share.cap,
+                    mine=share.settled,
                     asked=session.scalar(pending) is not None,
                 )
             )
@@ -130,6 +141,12 @@ def queued(usage: Usage, courses: dict[str, Course], username: str) -> Queued | 
     course = courses.get(place.course) if place else None
     lab = course.lab(place.lab) if place and course else None
     return Queued(place, course, lab) if place and course and lab else None
+
+
+def told(usage: Usage, username: str) -> list[Announcement]:
+    """What staff tells everybody of this person's cohorts now."""
+    with usage.database.read() as session:
+        return announcements.live(session, username, usage.clock)
 
 
 def gpu_kinds(usage: Usage) -> list[tuple[str, int, int]]:

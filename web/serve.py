@@ -9,7 +9,7 @@ from collections.abc import Callable
 import uvicorn
 from fastapi import FastAPI
 
-from core import course, log, settings
+from core import consent, course, log, settings
 from core.settings import Ports, Settings
 
 
@@ -20,7 +20,12 @@ def run(name: str, create_app: Callable[[Settings], FastAPI], port: Callable[[Po
     try:
         loaded = settings.load()
         app = create_app(loaded)
-    except (settings.SettingsError, course.CourseError, FileNotFoundError) as error:
+    except (
+        settings.SettingsError,
+        course.CourseError,
+        consent.ConsentError,
+        FileNotFoundError,
+    ) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2
     server = uvicorn.Server(

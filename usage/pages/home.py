@@ -1,22 +1,20 @@
-"""A trainee's home: my courses, Start, the running lab, GPU time left."""
+"""A trainee's home and course pages: what is due, my labs, the queue, GPU time left, all live."""
 
 from __future__ import annotations
 
-from typing import Annotated
-from urllib.parse import quote
+from collections.abc import Callable, Hashable
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import APIRouter, Depends, HTTPException, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response, StreamingResponse
 
-from core.course import Lab
-from core.wire import GpuNeed, ReserveRequest
-from usage import home, texts
-from usage.api_internal import Service, Zone
+from usage import history, home, texts
+from usage.api_internal import Service
 from usage.hub import Hub, HubDown, Server
-from usage.refusals import No
+from usage.pulse import Pulse
 from usage.service import Usage
-from web import i18n
+from web import live
 from web.auth import Person, signed_in
 from web.i18n import gettext as _
 from web.pages import render
@@ -24,206 +22,112 @@ from web.pages import render
 router = APIRouter()
 Me = Annotated[Person, Depends(signed_in)]
 
-_HOME = "/services/usage/"
+HOME = "/services/usage/"
 
 
 @router.get("/")
 async def show(request: Request, service: Service, me: Me) -> Response:
     """The home."""
-    return await _page(request, service, me)
+    return await page(request, service, me)
 
 
-@router.get("/live")
-async def live(request: Request, service: Service, me: Me) -> Response:
-    """The parts of the home that change by themselves; the page asks for them every few seconds."""
-    return await _page(request, service, me, template="usage/live.html")
+@router.get("/courses/{course}")
+async def course(request: Request, service: Service, me: Me, course: str) -> Response:
+    """One course of the person's."""
+    return await page(request, service, me, course=course)
 
 
-@router.post("/queue/leave")
-async def leave(service: Service, me: Me) -> Response:
-    """Stop waiting for a GPU."""
-    await run_in_threadpool(service.leave_queue, me.name)
-    return RedirectResponse(_HOME, 303)
+@router.get("/events")
+async def events(request: Request, service: Service, me: Me) -> StreamingResponse:
+    """What changes by itself on the home: queue, running lab, GPU time left."""
+    pulse: Pulse = request.app.state.pulse
+    known: list[tuple[Hashable, str]] = []
+
+    async def part() -> str:
+        look = await pulse.look()
+        mark = look.mark(me.name)
+        if not known or known[0][0] != mark:
+            server = look.servers.get(me.name) if look.servers is not None else None
+            shown = _context(request, service, me, server, look.servers is None)
+            drawn = await run_in_threadpool(lambda: render(request, "usage/live.html", **shown()))
+            known[:] = [(mark, bytes(drawn.body).decode())]
+        return known[0][1]
+
+    return live.stream(request, part)
 
 
-@router.post("/start")
-async def start(
-    request: Request,
-    service: Service,
-    zone: Zone,
-    me: Me,
-    course: Annotated[str, Form()],
-    lab: Annotated[str, Form()],
-    cohort: Annotated[str, Form()],
-    gpu: Annotated[str, Form()] = "no",
-) -> Response:
-    """Ask the Hub for the lab and go to its pending page."""
-    mine = await run_in_threadpool(home.purses, service, me.name)
-    problem = _cannot_start(request, mine, course, lab, cohort, gpu)
-    if problem:
-        return await _page(request, service, me, problem, 409)
-    options = {
-        "course": course,
-        "lab": lab,
-        "cohort": cohort,
-        "gpu": gpu,
-        "language": i18n.language(),
-    }
-    try:
-        return RedirectResponse(await _begin(request, service, me, options), 303)
-    except _OtherLab:
-        text = _("Another lab of yours is running. Stop it first, then start this one.")
-        return await _page(request, service, me, text, 409)
-    except No as no:
-        return await _page(request, service, me, texts.sentence(no, zone), 409)
-    except HubDown:
-        text = _(
-            "The sign-in service does not answer right now, so no lab can be started. "
-            "Try again in a minute."
-        )
-        return await _page(request, service, me, text, 503)
+@router.get("/cohorts/{cohort}/days")
+def days(request: Request, service: Service, me: Me, cohort: str) -> HTMLResponse:
+    """The small chart of a cohort's and a person's GPU time."""
+    mine = {purse.id: purse for purse in home.purses(service, me.name)}
+    if cohort not in mine:
+        raise HTTPException(404)
+    with service.database.read() as session:
+        shown = history.days_of(session, cohort, me.name, service.clock.now())
+    return render(request, "usage/days.html", purse=mine[cohort], shown=shown)
 
 
-class _OtherLab(Exception):
-    """The person has another lab than the one asked for."""
-
-
-async def _begin(request: Request, service: Usage, me: Person, options: dict[str, str]) -> str:
-    """Start the lab, or stand in the queue for it; where to go. Raises HubDown, No, _OtherLab."""
-    server = await _hub(request).server(me.name)
-    if server is None:
-        if options["gpu"] == "yes" and await run_in_threadpool(
-            _must_wait, request, service, me, options
-        ):
-            return _HOME
-        await _hub(request).start(me.name, options)
-    elif not _same(server, options):
-        raise _OtherLab
-    elif server.state == "ready":
-        return server.url
-    return f"/hub/spawn-pending/{quote(me.name, safe='')}"
-
-
-@router.post("/stop")
-async def stop(request: Request, service: Service, me: Me) -> Response:
-    """Stop the person's own lab."""
-    try:
-        await _hub(request).stop(me.name)
-    except HubDown:
-        text = _(
-            "The sign-in service does not answer right now, so the lab could not be stopped. "
-            "Try again in a minute."
-        )
-        return await _page(request, service, me, text, 503)
-    return RedirectResponse(_HOME, 303)
-
-
-@router.post("/requests")
-async def ask(
-    request: Request,
-    service: Service,
-    zone: Zone,
-    me: Me,
-    minutes: Annotated[int, Form()],
-    note: Annotated[str, Form()] = "",
-) -> Response:
-    """Ask the instructors for more GPU time."""
-    try:
-        await run_in_threadpool(service.ask_for_more, me.name, minutes, note)
-    except No as no:
-        return await _page(request, service, me, texts.sentence(no, zone), 409)
-    return RedirectResponse(_HOME, 303)
-
-
-def _hub(request: Request) -> Hub:
+def hub_of(request: Request) -> Hub:
+    """The Hub's API."""
     found = request.app.state.hub
     assert isinstance(found, Hub)
     return found
 
 
-def _cannot_start(
-    request: Request, mine: list[home.Purse], course: str, lab: str, cohort: str, gpu: str
-) -> str:
-    """Why this form cannot be right; empty when it can. The lease decides the rest."""
-    found = request.app.state.courses.get(course)
-    purse = next((p for p in mine if p.id == cohort and course in p.courses), None)
-    if found is None or purse is None:
-        return _("You are not enrolled in this course. Ask your instructor.")
-    if not purse.open:
-        return _("%(cohort)s is not open now.") % {"cohort": purse.name}
-    wanted: Lab | None = found.lab(lab)
-    if wanted is None:
-        return _("This course has no such lab. Choose one of those listed.")
-    allowed = {"none": ("no",), "optional": ("yes", "no"), "required": ("yes", "no")}
-    if gpu not in allowed[wanted.gpu.need]:
-        return _("This lab runs without a GPU. Start it that way.")
-    return ""
+def coarse(seconds: int) -> int:
+    """A time for a part that is drawn anew once a minute: whole minutes, but at its end."""
+    return seconds // 60 * 60 if seconds >= 120 else seconds
 
 
-def _must_wait(request: Request, service: Usage, me: Person, options: dict[str, str]) -> bool:
-    """True when no GPU is free: the person stands in the queue now. Raises No."""
-    lab = request.app.state.courses[options["course"]].lab(options["lab"])
-    need = GpuNeed(lab.gpu.isolation, lab.gpu.memory_mb, lab.gpu.count)
-    return service.wants_place(
-        ReserveRequest(
-            "",
-            me.name,
-            options["cohort"],
-            options["course"],
-            options["lab"],
-            need,
-            options["language"],
-        )
-    )
-
-
-def _same(server: Server, options: dict[str, str]) -> bool:
-    keys = ("course", "lab", "gpu")
-    return server.state != "stopping" and all(server.options.get(k) == options[k] for k in keys)
-
-
-async def _page(
+async def page(
     request: Request,
-    service: Service,
+    service: Usage,
     me: Person,
     problem: str = "",
     status: int = 200,
-    template: str = "usage/home.html",
+    course: str = "",
 ) -> Response:
+    """The home, or one course of it, with what went wrong."""
     hub_down = False
     server: Server | None = None
     try:
-        server = await _hub(request).server(me.name)
+        server = await hub_of(request).server(me.name)
     except HubDown:
         hub_down = True
-    return await run_in_threadpool(
-        _render, request, service, me, server, hub_down, problem, status, template
-    )
+    context = _context(request, service, me, server, hub_down)
+
+    def drawn() -> Response:
+        shown = context()
+        if not course:
+            return render(request, "usage/home.html", status, problem=problem, **shown)
+        item = next((one for one in shown["courses"] if one.course.id == course), None)
+        if item is None:
+            raise HTTPException(404, _("You are not enrolled in this course. Ask your instructor."))
+        return render(
+            request, "usage/course_page.html", status, problem=problem, item=item, **shown
+        )
+
+    return await run_in_threadpool(drawn)
 
 
-def _render(
-    request: Request,
-    service: Service,
-    me: Person,
-    server: Server | None,
-    hub_down: bool,
-    problem: str,
-    status: int,
-    template: str,
-) -> Response:
-    courses = request.app.state.courses
-    mine = home.purses(service, me.name)
-    return render(
-        request,
-        template,
-        status,
-        problem=problem,
-        hub_down=hub_down,
-        purses=mine,
-        courses=home.shown_courses(courses, mine),
-        running=home.running(service, courses, me.name, server),
-        queue=home.queued(service, courses, me.name),
-        gpus=home.gpu_kinds(service),
-        teaching=[p for p in mine if p.role in home.STAFF],
-        gpu_time=texts.gpu_time,
-    )
+def _context(
+    request: Request, service: Usage, me: Person, server: Server | None, hub_down: bool
+) -> Callable[[], dict[str, Any]]:
+    """What the templates show; it asks the database, so call it in a thread."""
+
+    def gathered() -> dict[str, Any]:
+        courses = request.app.state.courses
+        mine = home.purses(service, me.name)
+        return {
+            "hub_down": hub_down,
+            "purses": mine,
+            "told": home.told(service, me.name),
+            "courses": home.shown_courses(courses, mine),
+            "running": home.running(service, courses, me.name, server),
+            "queue": home.queued(service, courses, me.name),
+            "gpus": home.gpu_kinds(service),
+            "gpu_time": texts.gpu_time,
+            "coarse": coarse,
+        }
+
+    return gathered

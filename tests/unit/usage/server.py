@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,11 +72,40 @@ class HubDouble(Hub):
 class Running:
     """The service while it runs. `person` is whoever pages take the browser for."""
 
-    app: FastAPI
+    settings: Settings
     url: str
     folder: Path
     hub: HubDouble
     person: dict[str, object] = field(default_factory=lambda: {"name": "ann", "admin": False})
+    app: FastAPI = field(init=False)
+    _end: Callable[[], None] = field(init=False)
+
+    def begin(self) -> None:
+        """Start the service; again after `end` is a restart, at the same address."""
+        self.app = usage_app.create_app(self.settings, self.hub)
+        _play_hub(self)
+        port = int(self.url.split(":")[2].split("/")[0])
+        server = uvicorn.Server(
+            uvicorn.Config(self.app, port=port, log_config=None, access_log=False)
+        )
+        self.app.state.closing = lambda: server.should_exit
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        deadline = time.monotonic() + 20
+        while not server.started:
+            assert thread.is_alive(), "the service ended at its start"
+            assert time.monotonic() < deadline, "the service did not start"
+            time.sleep(0.02)
+
+        def end() -> None:
+            server.should_exit = True
+            thread.join(20)
+
+        self._end = end
+
+    def end(self) -> None:
+        """Stop the service."""
+        self._end()
 
     def client(self, key: str) -> UsageClient:
         return UsageClient(self.url, secrets.load(self.folder, key))
@@ -104,24 +133,14 @@ def serving(folder: Path, database: str = "", **usage: object) -> Iterator[Runni
         state_dir=folder, courses_dir=folder / "courses", usage={"database": database, **usage}
     )
     hub = HubDouble()
-    app = usage_app.create_app(settings, hub)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-        running = Running(app, f"http://127.0.0.1:{port}/services/usage", folder, hub)
-        _play_hub(running)
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        deadline = time.monotonic() + 20
-        while not server.started:
-            assert thread.is_alive(), "the service ended at its start"
-            assert time.monotonic() < deadline, "the service did not start"
-            time.sleep(0.02)
-        try:
-            yield running
-        finally:
-            server.should_exit = True
-            thread.join(20)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    running = Running(settings, f"http://127.0.0.1:{port}/services/usage", folder, hub)
+    running.begin()
+    try:
+        yield running
+    finally:
+        running.end()
 
 
 def _play_hub(running: Running) -> None:

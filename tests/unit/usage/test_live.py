@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Thread
+from time import process_time, sleep
 
+import httpx
 from playwright.sync_api import Browser, expect
 
 from core.settings import Settings
 from core.wire import GpuNeed, ReserveRequest
-from tests.platform import _shared_node
+from tests.platform import _shared_node, wait_for
 from tests.unit.usage.conftest import HOUR, slot
 from tests.unit.usage.server import Running, serving
 from usage.client import CohortSpec
 from usage.hub import Server
-
-TURN_MS = 10_500
-"""A little more than the pause between two looks."""
 
 
 def _prepare(service: Running) -> str:
@@ -36,29 +38,66 @@ def test_queue_budget_and_lab_change_without_a_reload(tmp_path: Path, chromium: 
     (tmp_path / "node").symlink_to(_shared_node(Settings(state_dir=tmp_path)))
     with serving(tmp_path) as service:
         held = _prepare(service)
-        page = chromium.new_page(locale="en-US")
-        page.clock.install()
+        page = chromium.new_page(locale="ko-KR")
         page.goto(f"{service.url}/")
-        page.get_by_role("button", name="Start First lab with GPU").click()
+        page.get_by_role("button", name="첫 실습: GPU로 시작").click()
         live, purse = page.locator("#live"), page.locator("#purse-kt")
-        expect(live).to_contain_text("You are number 1 of 1 in the queue.")
+        expect(live).to_contain_text("대기 순번은 1명 중 1번입니다")
 
         service.client("key-hub").release(held, 0, "stopped")
         service.client("key-cli").grant("kt", HOUR, "admin", "more", "k2", "top-up")
         service.app.state.usage.tick()
-        page.clock.run_for(TURN_MS)
-        expect(live).to_contain_text("A GPU is held for you")
-        expect(purse).to_contain_text("3 hr")
+        expect(live).to_contain_text("맡아 두었습니다", timeout=10_000)
+        expect(purse).to_contain_text("3시간")
 
-        page.route("**/live", lambda route: route.fulfill(status=502, body="bad gateway"))
-        page.clock.run_for(TURN_MS)
-        page.unroute("**/live")
-        page.route("**/live", lambda route: route.abort())
-        page.clock.run_for(TURN_MS)
-        expect(live).to_contain_text("A GPU is held for you")
-        page.unroute("**/live")
+        # The service goes away while something changes: the page catches up by itself.
+        service.end()
         options = {"course": "intro", "lab": "first", "gpu": "no"}
         service.hub.servers["ann"] = Server("ready", options, "/user/ann/")
-        page.clock.run_for(TURN_MS)
-        expect(page.locator("#running-lab")).to_contain_text("Open lab")
+        service.begin()
+        expect(page.locator("#running-lab")).to_contain_text("실습 열기", timeout=20_000)
         page.close()
+
+
+def test_one_look_serves_three_hundred_homes_that_nothing_happens_to(tmp_path: Path) -> None:
+    """The cost of open homes: what the service's process computes in idle seconds."""
+    with serving(tmp_path) as service:
+        _prepare(service)
+        homes = Homes(f"{service.url}/events", 300)
+        thread = Thread(target=asyncio.run, args=(homes.watch(),))
+        thread.start()
+        wait_for("every home shown", lambda: homes.events == 300, 60)
+        before = process_time()
+        sleep(4)
+        spent = process_time() - before
+        homes.over = True
+        thread.join(20)
+    assert homes.events == 300, "each was sent its home once"
+    # The three hundred clients are in this process too, so it is an upper bound.
+    print(f"{spent:.2f} s of CPU in 4 s")
+    assert spent < 1.2, f"{spent:.2f} s of CPU for 4 s of 300 open homes"
+
+
+@dataclass
+class Homes:
+    """Open homes: how many events they got together."""
+
+    url: str
+    count: int
+    events: int = 0
+    over: bool = False
+
+    async def watch(self) -> None:
+        limits = httpx.Limits(max_connections=self.count)
+        async with httpx.AsyncClient(limits=limits, timeout=60) as client:
+            tasks = [asyncio.create_task(self._one(client)) for _ in range(self.count)]
+            while not self.over:
+                await asyncio.sleep(0.2)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _one(self, client: httpx.AsyncClient) -> None:
+        async with client.stream("GET", self.url) as answer:
+            async for line in answer.aiter_lines():
+                self.events += line.startswith("id:")
