@@ -174,8 +174,12 @@ class Stack:
         """Start a lab and wait until it is ready; its container."""
         answer = self.ask(name, lab, gpu, **more)
         assert answer.status_code in (201, 202), answer.text
-        wait_for(f"{name}'s lab", lambda: self._ready(name), 90)
+        self.wait_for_lab(name)
         return self.container(name)
+
+    def wait_for_lab(self, name: str) -> None:
+        """Return when the Hub says that this person's lab is ready."""
+        wait_for(f"{name}'s lab", lambda: self._ready(name), 90)
 
     def _ready(self, name: str) -> bool:
         server = self.server(name)

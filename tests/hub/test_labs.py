@@ -105,7 +105,7 @@ def test_labs_start_in_turns(stack: Stack) -> None:
     assert told.index("place in line") < told.index("Starting JupyterLab"), "then its turn came"
     assert '"ready": true' in told
     for name in ("kim", "lee", "choi"):
-        wait_for(f"{name}'s lab", lambda name=name: stack.server(name)["ready"])
+        stack.wait_for_lab(name)
         stack.stop_lab(name)
 
 
