@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -90,6 +91,7 @@ def _engine(settings: Settings) -> Iterator[Check]:
     info: dict[str, Any] = client.info()
     ours = _(", started by ./dli") if engine.started_by_us() else ""
     yield Check("Docker", "ok", f"{info['ServerVersion']}{ours}")
+    yield socket_check(os.geteuid() == 0, info.get("SecurityOptions") or [])
     yield storage_check(info["Driver"])
     cgroup = f"v{info.get('CgroupVersion', '1')} ({info.get('CgroupDriver', '?')})"
     limits = bool(info.get("MemoryLimit")) and bool(info.get("PidsLimit", True))
@@ -100,6 +102,19 @@ def _engine(settings: Settings) -> Iterator[Check]:
         "" if limits else _("Boot with cgroup v2, or mount the memory and pids controllers"),
     )
     yield from _images(settings, client)
+
+
+def socket_check(root: bool, options: list[str]) -> Check:
+    """Who owns the machine when somebody takes over the Hub?"""
+    name = _("Hub and Docker")
+    if root:
+        return Check(
+            name, "ok", _("the Hub runs as {name}, without Docker's socket", name="dli-hub")
+        )
+    if any("rootless" in option for option in options):
+        return Check(name, "ok", _("Docker is rootless: it has no more rights than this account"))
+    found = _("the Hub runs as this account, which may use Docker and so owns the machine")
+    return Check(name, "warning", found, _("Start the platform as root, or use rootless Docker"))
 
 
 def storage_check(driver: str) -> Check:

@@ -30,6 +30,12 @@ def test_vfs_is_a_note():
     assert doctor.storage_check("overlay2").state == "ok"
 
 
+def test_who_may_use_docker_beside_the_hub_is_said():
+    assert doctor.socket_check(True, []).state == "ok"
+    assert doctor.socket_check(False, ["name=seccomp,profile=default"]).state == "warning"
+    assert doctor.socket_check(False, ["name=rootless"]).state == "ok"
+
+
 def test_a_wrong_setting_is_a_row(monkeypatch):
     monkeypatch.setenv("DLI_PORTS__PUBLIC", "0")
     (check,) = doctor.examine()
