@@ -16,10 +16,10 @@ from zlib import crc32
 from sqlalchemy import select
 
 from core.units import UNITS_PER_GPU_HOUR
+from usage.accounts import POOL
 from usage.classroom import announcements
 from usage.hub import Hub, HubDown, Server
 from usage.leases import OPEN, held_now
-from usage.ledger import POOL
 from usage.models import Account, LeaseRow, Membership, Notice, Request, Wait
 from usage.service import Usage
 
@@ -81,6 +81,10 @@ class Pulse:
 
     def forget(self) -> None:
         """Something was just changed: the next look is a fresh one."""
+        self._until = self._servers_until = 0.0
+
+    def forget(self) -> None:
+        """Look again at once."""
         self._until = self._servers_until = 0.0
 
     async def _all_servers(self) -> dict[str, Server] | None:

@@ -92,6 +92,19 @@ def live(session: Session, username: str, time: Clock) -> list[Announcement]:
     return list(session.scalars(_live(username, time).order_by(Announcement.created_at.desc())))
 
 
+def live_ids(session: Session, time: Clock) -> dict[str, tuple[str, ...]]:
+    """By cohort, which announcements are shown now."""
+    found: dict[str, tuple[str, ...]] = {}
+    rows = session.execute(
+        select(Announcement.cohort_id, Announcement.id)
+        .where(Announcement.withdrawn_at.is_(None), Announcement.shown_until > time.now())
+        .order_by(Announcement.id)
+    )
+    for cohort, announcement in rows:
+        found[cohort] = (*found.get(cohort, ()), announcement)
+    return found
+
+
 def unseen(session: Session, username: str, time: Clock) -> list[Announcement]:
     """Of those, what no lab of this person has shown yet, oldest first."""
     seen = select(AnnouncementRead.announcement_id).where(AnnouncementRead.username == username)

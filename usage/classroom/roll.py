@@ -11,13 +11,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from usage import grants
+from usage.accounts import POOL
 from usage.classroom import activity
 from usage.classroom.activity import Counters
 from usage.classroom.models import LabActivity
 from usage.grants import Funds, Running, Stop
 from usage.hub import Server
 from usage.leases import OPEN, Clock, Rules, held_now, until
-from usage.ledger import POOL
 from usage.models import Account, Cohort, Entry, LeaseRow, Membership, Person, Request, Wait
 
 OFF, WAITING, OFFERED, STARTING, RUNNING, STOPPING, UNKNOWN = (
