@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
 from core import secrets
 from core.settings import Settings
 from core.wire import Enrolment
 from grader import app as grader_app
-from grader.models import Submission
+from tests.security import coursework
 from tests.unit.usage.server import COURSE, HubDouble
 from usage import app as usage_app
-from usage.client import CohortSpec
+from usage.client import CohortCourses, CohortSpec
 from web import security
 
 PEOPLE = {
@@ -34,6 +33,7 @@ PEOPLE = {
     "assistant": ("a", "assistant"),
     "instructor": ("a", "instructor"),
     "instructor-b": ("b", "instructor"),
+    "trainee-b": ("b", "trainee"),
     "stranger": ("", ""),
     "admin": ("", ""),
 }
@@ -44,12 +44,20 @@ STAFF_A = {"assistant", "instructor", "admin"}
 FILLED = {
     "cohort": "a", "course": "intro", "assignment": "work", "submission": "sub-1",
     "notebook": "n", "action": "grade", "name": "x.css", "host": "h", "lease_id": "l", "code": "c",
-    "warning_id": "w", "request_id": "1", "batch": "b", "job": "j", "certificate": "c",
+    "warning_id": "w", "request_id": "1", "batch": "b", "job": "job-1", "certificate": "cert-1",
 }  # fmt: skip
 FORM = {"grant": "yes", "username": "trainee"}
 """Fields of posts that ask for the role only once they could be read."""
 
-OPEN = {"/healthz", "/static/{name:path}", "/language", "/oauth_callback", "/logout"}
+WORK = '[[assignments]]\nid = "work"\ntitle = {en = "W", ko = "W"}\n'
+OPEN = {
+    "/certificates/{certificate}",
+    "/healthz",
+    "/static/{name:path}",
+    "/language",
+    "/oauth_callback",
+    "/logout",
+}
 
 
 @dataclass
@@ -59,6 +67,8 @@ class Service:
     app: FastAPI
     client: TestClient
     name: str
+    filled: dict[str, str] = field(default_factory=dict)
+    """What stands in paths instead of FILLED's."""
 
     def routes(self) -> list[tuple[str, str]]:
         """(method, path) of each route, below included routers too."""
@@ -69,7 +79,11 @@ class Service:
 
     def ask(self, method: str, path: str, who: str, **headers: str) -> httpx.Response:
         """As a browser of `who` ("lab:x": x's lab, "key-…": one of our processes)."""
-        target = re.sub(r"\{(\w+)(?::path)?\}", lambda m: FILLED.get(m[1], "1"), path)
+        filled = FILLED | self.filled
+        target = re.sub(r"\{(\w+)(?::path)?\}", lambda m: filled.get(m[1], "1"), path)
+        if self.name == "grader" and "{course}" in path:
+            target += f"?cohort={filled['cohort']}"
+            headers = {"X-DLI-Cohort": filled["cohort"]} | headers
         self.client.cookies.clear()
         sent: dict[str, str] = {"Idempotency-Key": "key-12345678"}
         hub = self.app.state.sign_in
@@ -91,12 +105,12 @@ class Service:
         return self.client.request(method, target, headers=sent, data=form, follow_redirects=False)
 
 
-def _flat(routes: Any) -> Iterator[APIRoute]:
+def _flat(routes: Any) -> Iterator[Any]:
     for route in routes:
-        if isinstance(route, APIRoute):
+        if hasattr(route, "effective_candidates"):  # FastAPI keeps included routers whole
+            yield from _flat(route.effective_candidates())
+        elif getattr(route, "methods", None):
             yield route
-        elif getattr(route, "effective_candidates", None):  # FastAPI keeps included routers whole
-            yield from route.effective_candidates()
 
 
 async def _whose(token: str, _session: str = "") -> dict[str, Any] | None:
@@ -116,7 +130,9 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     for lab in ("first", "plain"):
         (course / "labs" / lab).mkdir(parents=True)
         (course / "labs" / lab / "a.ipynb").write_text("{}")
-    (course / "course.toml").write_text(COURSE, encoding="utf-8")
+    (course / "assignments" / "work").mkdir(parents=True)
+    (course / "assignments" / "work" / "n.ipynb").write_text("{}")
+    (course / "course.toml").write_text(COURSE + WORK, encoding="utf-8")
     return Settings(state_dir=folder, courses_dir=folder / "courses")
 
 
@@ -140,29 +156,13 @@ def usage(settings: Settings) -> Iterator[Service]:
 def grader(settings: Settings) -> Iterator[Service]:
     app = grader_app.create_app(settings)
     app.state.sign_in.model = _whose
-    courses = {"a": "intro", "b": "other"}
     app.state.desk.access._enrolments = lambda name: [
-        Enrolment(cohort, role, [courses[cohort]], True)
-        for cohort, role in [PEOPLE[name]]
-        if cohort
+        Enrolment(cohort, role, ["intro"], True) for cohort, role in [PEOPLE[name]] if cohort
     ]
-    blob = app.state.desk.blobs.put(b"tar")
-    with app.state.desk.database.write() as session:
-        session.add(
-            Submission(
-                id="sub-1",
-                course="intro",
-                assignment="work",
-                username="trainee",
-                attempt=1,
-                key="k" * 8,
-                sha256=blob,
-                size=3,
-                notebooks=["n"],
-                received_at=datetime.now(UTC),
-                late=False,
-            )
-        )
+    app.state.desk.access.cohorts = lambda: [
+        CohortCourses(cohort, cohort, ["intro"], True) for cohort in coursework.COHORTS
+    ]
+    coursework.fill(app.state.desk)
     with TestClient(app, raise_server_exceptions=False) as client:
         yield Service(app, client, "grader")
 
@@ -193,13 +193,28 @@ USAGE = [
 GRADER = [
     (r"\w+ /api/cli/.*", {"key-cli"}),
     (r"GET /api/lab/assignments", LABS),
-    (r"POST /api/lab/.*/{action}|GET /api/lab/.*/collect", set()),
+    (r"GET /api/lab/courses/.*/(release|submissions)|POST /api/lab/.*/submissions", LABS),
+    # Staff of another cohort reach their own with it, whatever cohort they name.
+    (r"POST /api/lab/.*/{action}|GET /api/lab/.*/collect", {"lab:instructor-b"}),
+    (r"GET /api/lab/jobs/.*", set()),
     (r"\w+ /api/lab/.*", {"lab:trainee"}),
     (r"GET /", SIGNED_IN),
     (r"GET /submissions/{submission}(/archive|/feedback/{notebook})?", {"trainee", *STAFF_A}),
     (r".*", STAFF_A),
 ]
-"""The same of the grader service."""
+"""The same of the grader service, for work of cohort a."""
+
+B = {"cohort": "b", "submission": "sub-2", "job": "job-2", "certificate": "cert-2"}
+OF_B = {"trainee": {"trainee-b"}, "assistant": set(), "instructor": {"instructor-b"},
+        "lab:trainee": {"lab:instructor-b"}}  # fmt: skip
+GRADER_B = [
+    (pattern, who if who in (LABS, SIGNED_IN) else
+     set().union(*(OF_B.get(one, {one}) for one in who)))
+    for pattern, who in GRADER
+    if "jobs" not in pattern
+]  # fmt: skip
+GRADER_B.insert(0, (r"GET /api/lab/jobs/.*", {"lab:instructor-b"}))
+"""For work of cohort b, which takes the same course: its own staff, and nobody of cohort a."""
 
 
 def allowed(lines: list[tuple[str, set[str]]], method: str, path: str) -> set[str]:
@@ -207,13 +222,20 @@ def allowed(lines: list[tuple[str, set[str]]], method: str, path: str) -> set[st
     return next(who for pattern, who in lines if re.fullmatch(pattern, f"{method} {path}"))
 
 
+MATRIX = {"usage": USAGE, "grader": GRADER, "grader_b": GRADER_B}
 CALLERS = [*sorted(EVERYBODY), "lab:trainee", "lab:instructor-b", "lab:nobody", *KEYS]
 
 
-@pytest.mark.parametrize("which", ["usage", "grader"])
+@pytest.fixture
+def grader_b(grader: Service) -> Service:
+    """The same service, asked for cohort b's work."""
+    return replace(grader, filled=B)
+
+
+@pytest.mark.parametrize("which", list(MATRIX))
 def test_nobody_passes_who_is_not_named(which: str, request: pytest.FixtureRequest) -> None:
     service: Service = request.getfixturevalue(which)
-    lines = USAGE if which == "usage" else GRADER
+    lines = MATRIX[which]
     passed, cells = [], 0
     for method, path in service.routes():
         may = EVERYBODY if path in OPEN else allowed(lines, method, path)
