@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
@@ -13,6 +13,9 @@ from core.units import gpu_seconds
 from core.wire import LabStatus, LabWarning
 from usage import heartbeat, texts, views
 from usage.api_internal import Service, Zone
+from usage.classroom import activity as activities
+from usage.classroom import announcements
+from usage.classroom.activity import Counters
 from usage.leases import Clock
 from usage.models import LeaseRow, Notice
 from usage.service import Usage
@@ -35,13 +38,18 @@ def status(service: Service, zone: Zone, me: Me, lang: str = "") -> LabStatus:
     """Time left of this person's lab, and warnings that were not closed yet."""
     service.note_opened(me.name)  # JupyterLab in the person's browser asks this
     with texts.speaking(lang, zone):
-        return lab_status(service, me.name)
+        found = lab_status(service, me.name)
+        told = _announced(service, me.name, zone)
+        return replace(found, warnings=[*found.warnings, *told])
 
 
 @router.post("/warnings/{warning_id}/seen", status_code=204)
 def seen(warning_id: str, service: Service, me: Me) -> Response:
-    """The person closed a warning. Somebody else's warning is silently left alone."""
+    """The person closed a warning or an announcement. Somebody else's is silently left alone."""
     with service.database.write() as session:
+        if warning_id.startswith(announcements.PREFIX):
+            announcements.close(session, warning_id, me.name, service.clock)
+            return Response(status_code=204)
         row = session.get(Notice, warning_id)
         if row is not None and session.get_one(LeaseRow, row.lease_id).username == me.name:
             row.seen_at = row.seen_at or service.clock.now()
@@ -54,14 +62,26 @@ class Activity:
 
     busy: bool
     idle_seconds: float = 0.0
+    runs: int = 0
+    """Cells run in the last minutes (usage.classroom.activity.MINUTES), and what failed of them."""
+    errors: int = 0
+    checks: int = 0
+    """Validations of an assignment."""
+    failed_checks: int = 0
 
 
 @router.post("/activity", status_code=204)
-def activity(body: Activity, service: Service, me: Me) -> Response:
-    """A lab says every minute whether it computes. Without these a lab is never taken for idle."""
+def activity(body: Activity, service: Service, zone: Zone, me: Me) -> Response:
+    """A lab says every minute whether it computes, and how many cells failed.
+
+    Without these a lab is never taken for idle.
+    """
     if body.busy:
         service.note_opened(me.name)
     service.note_activity(me.name, body.busy, body.idle_seconds)
+    counted = Counters(body.runs, body.errors, body.checks, body.failed_checks)
+    with texts.speaking("", zone), service.database.write() as session:
+        activities.note(session, me.name, body.busy, body.idle_seconds, counted, service.clock)
     return Response(status_code=204)
 
 
@@ -93,6 +113,13 @@ def lab_status(service: Usage, username: str) -> LabStatus:
         )
     _note_delivery(service, [row.id for row in waiting if row.delivered_at is None])
     return answer
+
+
+def _announced(service: Usage, username: str, zone: str) -> list[LabWarning]:
+    """What staff told everybody and this person's lab has not shown yet."""
+    with service.database.read() as session:
+        found = announcements.unseen(session, username, service.clock)
+    return [LabWarning(a.id, announcements.PREFIX, 0, announcements.words(a, zone)) for a in found]
 
 
 def gpu_words(lease: LeaseRow) -> str:

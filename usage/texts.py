@@ -12,6 +12,7 @@ from core.i18n import LANGUAGES
 from core.units import gpu_seconds
 from core.wire import Refusal
 from usage.refusals import No
+from usage.roster import texts as roster
 from web import formats, i18n
 from web.i18n import gettext as _
 
@@ -91,7 +92,7 @@ def _readable(key: str, value: Any, zone: str) -> Any:
 
 
 def _sentences() -> dict[str, str]:
-    return _start_sentences() | _people_sentences() | _form_sentences()
+    return _start_sentences() | _people_sentences() | _form_sentences() | roster.sentences()
 
 
 def _start_sentences() -> dict[str, str]:
@@ -167,6 +168,12 @@ def _people_sentences() -> dict[str, str]:
         "no_cohort": _("You are in no open cohort whose GPU time could be raised."),
         "request_pending": _("You have asked already. Your instructor has not answered yet."),
         "request_unknown": _("This request does not exist or is decided already."),
+        "no_gpu_lab": _("%(username)s has no running GPU lab that could get more time."),
+        "announcement_empty": _("Write what you want to tell everybody."),
+        "announcement_long": _(
+            "An announcement has at most %(most)s characters; this one has %(length)s."
+        ),
+        "announcement_unknown": _("There is no such announcement in this class."),
         "allowance_used": _(
             "Your allowance for granting GPU time is used up (%(left)s left). Ask an administrator."
         ),
@@ -184,7 +191,9 @@ def _form_sentences() -> dict[str, str]:
         ),
         "entry_kind": _("%(kind)s is no kind of entry: grant, top-up or correction."),
         "reason_missing": _("Give a reason; it stays in the ledger."),
+        "refund_open": _("This lab still runs. Refund it when it has ended."),
         "refund_amount": _("A refund can be at most what the lease %(lease)s was charged."),
+        "day_unreadable": _("%(value)s is not a day. Write for example 2027-03-31."),
         "time_unreadable": _(
             "%(field)s = %(value)s: not a time. Write for example 2026-12-01T09:00:00+09:00."
         ),
@@ -202,6 +211,7 @@ def _form_sentences() -> dict[str, str]:
         ),
         "window_unknown": _("This reserved window does not exist."),
         "cohort_order": _("The end of a cohort must come after its start."),
+        "cohort_exists": _("There is a cohort %(cohort)s already. Choose another short id."),
         "cohort_id": _(
             "%(value)s cannot be a cohort's id: 1 to 40 of a-z, 0-9 and hyphens, with a letter or "
             "digit at both ends."
