@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,9 +10,9 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from core.settings import Settings
-from grader import api_cli, api_lab
+from grader import api_cli, api_lab, upkeep
 from grader.desk import Desk
-from grader.pages import certificate, dates, learner, marking, teacher
+from grader.pages import certificate, dates, learner, marking, parts, teacher
 from web.app import create_app as web_app
 
 
@@ -24,11 +25,13 @@ def create_app(settings: Settings) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        keeping = asyncio.create_task(upkeep.run(desk))
         yield
+        keeping.cancel()
         desk.database.close()
 
     app = web_app(settings, service="grader", room=Path(__file__).parent, lifespan=lifespan)
     app.state.desk = desk
-    for part in (api_lab, api_cli, learner, certificate, dates, marking, teacher):
+    for part in (api_lab, api_cli, learner, parts, certificate, dates, marking, teacher):
         app.include_router(part.router)
     return app

@@ -40,7 +40,7 @@
     const bars = place.dataset.chart === "bar";
     const options = {
       width: place.clientWidth,
-      height: 240,
+      height: Number(place.dataset.height),
       padding: [12, 24, 0, 0],
       scales: {
         x: bars ? { range: (_u, low, high) => [low - edge(data[0]), high + edge(data[0])] } : {},
@@ -77,7 +77,7 @@
   document.documentElement.addEventListener("dli:theme", drawAll);
   document.addEventListener("htmx:after:swap", drawAll);
   new ResizeObserver(() => {
-    drawn.forEach(({ place, plot }) => plot.setSize({ width: place.clientWidth, height: 240 }));
+    drawn.forEach(({ place, plot }) => plot.setSize({ width: place.clientWidth, height: Number(place.dataset.height) }));
   }).observe(document.querySelector("main") || document.body);
   drawAll();
 })();

@@ -24,6 +24,20 @@
     });
   });
 
+  // Moments are written in the platform's zone; who is in another one reads their own time too.
+  const ownTimes = (place) => {
+    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    place.querySelectorAll("time[data-own-zone]").forEach((one) => {
+      if (!zone || one.dataset.ownZone === zone) return;
+      const when = new Date(one.dateTime);
+      const own = { dateStyle: "medium", timeStyle: "short" };
+      const text = new Intl.DateTimeFormat(document.documentElement.lang, own).format(when);
+      one.insertAdjacentText("afterend", ` · ${text} (${zone})`);
+      delete one.dataset.ownZone;
+    });
+  };
+  ownTimes(document);
+
   // A part of the page that another of our services draws. Reading it may first sign this browser in
   // there, by redirects on this site; the link inside stays when that does not work.
   document.querySelectorAll("[data-fragment]").forEach(async (place) => {
@@ -32,6 +46,7 @@
     if (!answer || !answer.ok || new URL(answer.url).pathname !== address.pathname) return;
     place.innerHTML = await answer.text();
     place.dataset.shown = "yes";
+    ownTimes(place);
   });
 
   // Buttons that show a password: data-reveal names the inputs, separated by spaces.

@@ -105,16 +105,77 @@ def test_a_start_that_cannot_be(service: Running, form: dict, sentence: str) -> 
     assert service.hub.started == []
 
 
+def live_part(service: Running, language: str = "en") -> str:
+    """What an open home is sent first."""
+    headers = {"Accept-Language": language}
+    with httpx.stream("GET", f"{service.url}/events", headers=headers, timeout=10) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        lines: list[str] = []
+        for line in answer.iter_lines():
+            if lines and not line:
+                break
+            lines += [line.removeprefix("data: ")] if line.startswith("data:") else []
+    return "\n".join(lines)
+
+
 def test_the_live_part_changes_without_the_page(service: Running) -> None:
-    page, part = service.page("/"), service.page("/live")
-    assert part.status_code == 200
-    assert 'hx-get="/services/usage/live"' in page.text
-    assert "<html" not in part.text
-    assert 'id="purse-kt" hx-swap-oob="innerMorph"' in part.text
+    page, part = service.page("/"), live_part(service)
+    assert 'hx-sse:connect="/services/usage/events"' in page.text
+    assert "<html" not in part
+    assert 'id="purse-kt" hx-swap-oob="innerMorph"' in part
     assert 'id="purse-kt"' in page.text
     options = {"course": "intro", "lab": "first", "gpu": "yes", "cohort": "kt"}
     service.hub.servers["ann"] = Server("ready", options, "/user/ann/")
-    assert 'href="/user/ann/"' in service.page("/live").text
+    service.app.state.pulse.forget()
+    assert 'href="/user/ann/"' in live_part(service)
+    assert "실습 열기" in live_part(service, "ko")
+
+
+def test_a_course_has_a_page_of_its_own(service: Running) -> None:
+    page = service.page("/courses/intro")
+    for words in ("Introduction", "First lab", "Start with GPU", "Left for the cohort"):
+        assert words in page.text
+    assert service.page("/courses/other").status_code == 404
+    service.sign_in("eve")
+    assert service.page("/courses/intro").status_code == 404
+
+
+def test_the_chart_stands_beside_its_table_and_is_for_members(service: Running) -> None:
+    page = service.page("/cohorts/kt/days", "ko")
+    assert "KT 2기에 남은 시간" in page.text
+    assert page.text.count("<tr>") >= 3
+    service.sign_in("eve")
+    assert service.page("/cohorts/kt/days").status_code == 404
+
+
+def test_joining_another_cohort_by_its_code(service: Running) -> None:
+    cli = service.client("key-cli")
+    begin, end = (NOW - timedelta(days=1)).isoformat(), (NOW + timedelta(days=9)).isoformat()
+    cli.create_cohort(CohortSpec("next", "Next", "KT", begin, end, courses=["intro"]))
+    cli.create_code("next", "NEXT-2026", 5)
+    answer = service.send("/join", code="wrong-code")
+    assert answer.status_code == 409
+    assert "This event code is not known" in answer.text
+    answer = service.send("/join", code=" next-2026 ")
+    assert answer.headers["location"] == "/services/usage/courses/intro"
+    assert {e.cohort for e in service.client("key-hub").enrolments("ann")} == {"kt", "next"}
+
+
+def test_a_person_sees_and_withdraws_what_is_optional(service: Running) -> None:
+    service.client("key-cli").create_code("kt", "KT-CODE-1", 5)
+    text = service.app.state.consent
+    given = ConsentGiven(text.version, [item.id for item in text.items], "en")
+    service.client("key-hub").sign_up("KT-CODE-1", "dan", "dan@kt.com", "Dan", given)
+    service.sign_in("dan")
+    page = service.page("/my-data").text
+    assert page.count("You agreed on") == len(text.items)
+    assert page.count(" checked>") == len(text.optional)
+    assert service.send("/my-data", consent="improve").status_code == 303
+    page = service.page("/my-data", "ko").text
+    assert page.count("동의하지 않았거나 철회했습니다") == 1
+    assert page.count(" checked>") == 1
+    service.sign_in("ann")
+    assert "nothing was asked of you" in service.page("/my-data").text
 
 
 def test_waiting_for_a_gpu_on_the_home(service: Running) -> None:
@@ -129,18 +190,18 @@ def test_waiting_for_a_gpu_on_the_home(service: Running) -> None:
         assert service.hub.started == []
         page = service.page("/")
         assert "You are number 1 of 1 in the queue." in page.text
-        assert "대기 순번은 1명 중 1번입니다." in service.page("/live", "ko").text
+        assert "대기 순번은 1명 중 1번입니다." in live_part(service, "ko")
         with pytest.raises(Refused, match="You are number 1 in the queue"):
             reserve(service, "ann", "again")
         hub.release(held[0].id, 0, "stopped")
         service.app.state.usage.tick()
-        assert "A GPU is held for you for another" in service.page("/live").text
-        assert "GPU 하나를" in service.page("/live", "ko").text
+        assert "A GPU is held for you for another" in live_part(service)
+        assert "GPU 하나를" in live_part(service, "ko")
         answer = service.send("/start", gpu="yes", **form)
         assert answer.headers["location"] == "/hub/spawn-pending/ann"
         assert len(service.hub.started) == 1
         assert service.send("/queue/leave").status_code == 303
-        assert "queue" not in service.page("/live").text
+        assert "queue" not in live_part(service)
     finally:
         for lease in held:
             hub.release(lease.id, 0, "stopped")
