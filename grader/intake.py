@@ -20,15 +20,6 @@ from web.i18n import gettext as _
 _MAX_DEPTH = 10
 _MAX_NAME = 255
 _MAX_PATH = 500
-_NOT_A_NOTEBOOK = (
-    ValueError,
-    RecursionError,
-    TypeError,
-    AttributeError,
-    KeyError,
-    nbformat.ValidationError,
-    nbformat.reader.NotJSONError,
-)
 RESERVED = {"timestamp.txt", "submission_secret.txt"}
 """Names by which nbgrader keeps its own notes beside a submission."""
 
@@ -75,7 +66,7 @@ def parse_notebook(name: str, data: bytes) -> Any:
         # as nbformat.reads, which would check it once more and only log what is wrong
         notebook = nbformat.convert(nbformat.reader.reads(text), 4)
         nbformat.validate(notebook)
-    except _NOT_A_NOTEBOOK as error:
+    except Exception as error:  # nbformat meets odd shapes with whatever comes, asserts too
         raise Unacceptable(_bad_notebook(name)) from error
     return notebook
 
