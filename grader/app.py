@@ -10,7 +10,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from core.settings import Settings
-from grader import api_cli, api_lab, upkeep
+from grader import api_cli, api_lab, api_usage, upkeep
 from grader.desk import Desk
 from grader.pages import certificate, dates, learner, marking, parts, teacher
 from web.app import create_app as web_app
@@ -28,10 +28,12 @@ def create_app(settings: Settings) -> FastAPI:
         keeping = asyncio.create_task(upkeep.run(desk))
         yield
         keeping.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await keeping
         desk.database.close()
 
     app = web_app(settings, service="grader", room=Path(__file__).parent, lifespan=lifespan)
     app.state.desk = desk
-    for part in (api_lab, api_cli, learner, parts, certificate, dates, marking, teacher):
+    for part in (api_lab, api_cli, api_usage, learner, parts, certificate, dates, marking, teacher):
         app.include_router(part.router)
     return app
