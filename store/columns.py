@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Integer, String, TypeDecorator
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    DateTime,
+    Dialect,
+    Integer,
+    String,
+    TypeDecorator,
+    literal_column,
+)
 
 Big = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows only in INTEGER columns
 Name = String(255)
@@ -30,3 +41,9 @@ class UtcTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def flag(column: Any) -> ColumnElement[bool]:
+    """A true Boolean column as partial indexes know it: SQLite does not see that SQLAlchemy's
+    ``open = 1`` is an index's ``open``, and reads the whole table."""
+    return literal_column(f"{column.class_.__tablename__}.{column.key}", Boolean)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from core.ids import is_id
 from core.wire import Enrolment
-from usage import ledger
+from usage import accounts, ledger
 from usage.client import CohortCourses, CohortSpec
 from usage.leases import Clock, until
 from usage.models import Account, Code, Cohort, LeaseRow, Membership, Person
@@ -61,7 +61,7 @@ def put(session: Session, spec: CohortSpec, known_courses: set[str], time: Clock
     row.learner_cap, row.max_gpu_labs = spec.learner_cap, spec.max_gpu_labs
     row.daily_cap = spec.daily_cap
     session.flush()
-    ledger.account(session, spec.id, ledger.POOL)
+    accounts.account(session, spec.id, accounts.POOL)
     _change_caps(session, spec.id, old_cap, spec.learner_cap)
     return row
 
@@ -112,7 +112,7 @@ def _change_caps(session: Session, cohort: str, old: int | None, new: int | None
     value = new if old is None or new is None else Account.cap + (new - old)
     session.execute(
         update(Account)
-        .where(Account.cohort_id == cohort, Account.username != ledger.POOL)
+        .where(Account.cohort_id == cohort, Account.username != accounts.POOL)
         .values(cap=value)
         .execution_options(synchronize_session=False)
     )
@@ -146,7 +146,7 @@ def enrol(
         _close_leases(session, cohort, username, REMOVED, "")
     row.role, row.removed_at = role, None
     session.flush()
-    ledger.account(session, cohort, username)
+    accounts.account(session, cohort, username)
     return row
 
 
@@ -156,6 +156,16 @@ def _note_person(session: Session, username: str, email: str, name: str) -> None
         person = Person(username=username, email="", name="")
         session.add(person)
     person.email, person.name = email[:255] or person.email, name[:255] or person.name
+
+
+def staff(session: Session, cohort: str) -> list[Membership]:
+    """Members of a cohort in another role than trainee."""
+    query = select(Membership).where(
+        Membership.cohort_id == cohort,
+        Membership.role != "trainee",
+        Membership.removed_at.is_(None),
+    )
+    return list(session.scalars(query.order_by(Membership.username)))
 
 
 def remove(session: Session, cohort: str, username: str, time: Clock) -> None:

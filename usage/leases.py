@@ -10,15 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from core import clock
 from core.ids import new_id
 from core.units import units
-from core.wire import GpuNeed, Lease, ReserveRequest, Slot, from_json
-from usage import grants, ledger, machines
-from usage.models import Cohort, LeaseRow, LeaseSlot, Membership, SlotRow
+from core.wire import Lease, ReserveRequest, Slot, from_json
+from usage import accounts, grants, ledger, machines
+from usage.models import Cohort, LeaseRow, LeaseSlot, Membership
 from usage.placement import NoPlace, place
 from usage.refusals import No
 from usage.stops import DueStop
@@ -105,10 +105,12 @@ def get(session: Session, lease_id: str) -> LeaseRow:
 
 def member_of(session: Session, cohort_id: str, username: str) -> tuple[Cohort, Membership]:
     """Cohort and place of this person. Raises No when there is none."""
-    cohort = session.get(Cohort, cohort_id)
-    if cohort is None:
+    mine = and_(Membership.cohort_id == Cohort.id, Membership.username == username)
+    query = select(Cohort, Membership).outerjoin(Membership, mine).where(Cohort.id == cohort_id)
+    found = session.execute(query).first()
+    if found is None:
         raise No("cohort_unknown", cohort=cohort_id)
-    membership = session.get(Membership, (cohort_id, username))
+    cohort, membership = found
     if membership is None or membership.removed_at is not None:
         raise No("not_enrolled", cohort=cohort.name)
     return cohort, membership
@@ -126,15 +128,31 @@ def reserve(
 
     `kept` are slots kept for others, `coming` labs of this cohort that are about to start.
     """
-    known = session.scalar(select(LeaseRow).where(LeaseRow.spawn_id == ask.spawn_id))
+    known, failed = _earlier(session, ask)
     if known is not None:
         if known.state == "ended":
             raise No("lease_ended", reason=known.end_reason)
         return known
     cohort = check_enrolment(session, ask.cohort, ask.username, ask.course, time)
-    _drop_failed_starts(session, ask, rules, time)
-    slots = check_place(session, ask, time, kept, coming)
+    for row in failed:
+        end(session, row, None, "start_abandoned", True, rules, time)
+    slots = _place_in(session, cohort, ask, time, kept, coming)
     return _write(session, ask, cohort, slots, rules, time)
+
+
+def _earlier(session: Session, ask: ReserveRequest) -> tuple[LeaseRow | None, list[LeaseRow]]:
+    """The lease of this very start, and those of starts that failed: a person has one server, so a
+    new start proves that an older one never came up."""
+    starting = and_(
+        LeaseRow.username == ask.username,
+        LeaseRow.state == "reserved",
+        LeaseRow.holder == "server",
+    )
+    rows = session.scalars(
+        select(LeaseRow).where(or_(LeaseRow.spawn_id == ask.spawn_id, starting))
+    ).all()
+    known = next((row for row in rows if row.spawn_id == ask.spawn_id), None)
+    return known, list(rows) if ask.holder == "server" else []
 
 
 def check_place(
@@ -142,11 +160,26 @@ def check_place(
 ) -> list[Slot]:
     """The slots this start would get now. Raises No."""
     cohort = check_enrolment(session, ask.cohort, ask.username, ask.course, time)
+    return _place_in(session, cohort, ask, time, kept, coming)
+
+
+def _place_in(
+    session: Session,
+    cohort: Cohort,
+    ask: ReserveRequest,
+    time: Clock,
+    kept: Sequence[Slot],
+    coming: int,
+) -> list[Slot]:
     if cohort.max_gpu_labs is not None:
         busy = _count_open(session, cohort.id) + coming
         if busy >= cohort.max_gpu_labs:
             raise No("cohort_busy", cohort=cohort.name, limit=cohort.max_gpu_labs)
-    return _find_slots(session, ask.need, time, kept)
+    present, closed, held = machines.inventory_and_held(session)
+    found = place(present, [*held, *kept], ask.need, closed)
+    if isinstance(found, NoPlace):
+        raise No(f"gpu_{found.code}", wait_seconds=_expected_wait(session, time))
+    return found
 
 
 def check_enrolment(
@@ -163,41 +196,10 @@ def check_enrolment(
     return cohort
 
 
-def _drop_failed_starts(session: Session, ask: ReserveRequest, rules: Rules, time: Clock) -> None:
-    """A person has one server, so a new start proves that an older one never came up."""
-    if ask.holder != "server":
-        return
-    rows = session.scalars(
-        select(LeaseRow).where(
-            LeaseRow.username == ask.username,
-            LeaseRow.state == "reserved",
-            LeaseRow.holder == "server",
-        )
-    )
-    for row in rows.all():
-        end(session, row, None, "start_abandoned", True, rules, time)
-
-
 def _count_open(session: Session, cohort_id: str) -> int:
     query = select(func.count()).select_from(LeaseRow)
     query = query.where(LeaseRow.cohort_id == cohort_id, LeaseRow.state.in_(OPEN))
     return session.scalar(query) or 0
-
-
-def _find_slots(
-    session: Session, need: GpuNeed, time: Clock, kept: Sequence[Slot] = ()
-) -> list[Slot]:
-    """Free slots for `need`, none of `kept`. Raises No."""
-    present, closed = machines.inventory(session)
-    held = session.execute(
-        select(*machines.SLOT_COLUMNS)
-        .join(LeaseSlot, LeaseSlot.slot_id == SlotRow.id)
-        .where(LeaseSlot.open)
-    ).all()
-    found = place(present, [*(machines.slot_of_columns(*row) for row in held), *kept], need, closed)
-    if isinstance(found, NoPlace):
-        raise No(f"gpu_{found.code}", wait_seconds=_expected_wait(session, time))
-    return found
 
 
 def _expected_wait(session: Session, time: Clock) -> int:
@@ -216,10 +218,10 @@ def _write(
 ) -> LeaseRow:
     weight = sum(slot.weight for slot in slots)
     limit_ms = min(cohort.lab_max_ms or rules.lab_max_ms, until(cohort.ends_at, time))
-    money = ledger.funds_today(session, cohort.id, ask.username, time.now())
+    money = accounts.funds_today(session, cohort, ask.username, time.now())
     grant_ms = grants.first_grant(weight, limit_ms, money, rules.window_ms)
     amount = units(grant_ms, weight)
-    if grant_ms == 0 or not ledger.reserve(session, cohort.id, ask.username, amount):
+    if grant_ms == 0 or not accounts.reserve(session, cohort.id, ask.username, amount):
         raise _no_money(cohort, money, limit_ms)
     row = LeaseRow(
         id=new_id("lease"),
@@ -252,7 +254,6 @@ def _write(
         idle_since_ms=None,
     )
     session.add(row)
-    session.flush()
     session.add_all(LeaseSlot(lease_id=row.id, slot_id=slot.id, open=True) for slot in slots)
     session.flush()
     return row

@@ -1,10 +1,9 @@
-"""Accounts and entries: the only code that changes what a cohort has, has used or has set aside.
+"""Entries of the ledger, each booked together with what it changes in the accounts.
 
 Promises (each one tested):
 
-* A reservation is admitted by one guarded UPDATE per account, so settled + reserved passes a cap
-  for nobody, however many ask at once. Only time used beyond a grant, which has happened whether
-  we like it or not, is charged past the cap; it is kept apart as `overrun`.
+* Only time used beyond a grant, which has happened whether we like it or not, is charged past the
+  cap; it is kept apart as `overrun`. All else is admitted by `usage.accounts`.
 * The pool's cap - settled equals the sum of its entries, always.
 * An entry has a key; the same key is booked once.
 """
@@ -12,139 +11,22 @@ Promises (each one tested):
 from __future__ import annotations
 
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.units import units
-from usage.grants import Funds
-from usage.models import Account, Cohort, Entry, LeaseRow
+from usage import accounts
+from usage.models import Entry, LeaseRow
 from usage.refusals import No
-
-POOL = ""
-"""Username of a cohort's pooled account."""
 
 _CAP_KINDS = ("grant", "top-up", "correction")
 LARGEST = 10**15
 """Units in one entry at most (about 330,000 GPU-hours): more is a slip of the keyboard."""
 
 
-def account(session: Session, cohort: str, username: str) -> Account:
-    """The pool's (POOL) or a learner's account; made when missing."""
-    query = select(Account).where(Account.cohort_id == cohort, Account.username == username)
-    found = session.scalar(query.execution_options(populate_existing=True))
-    if found is None:
-        holder = session.get_one(Cohort, cohort)
-        cap = 0 if username == POOL else holder.learner_cap
-        found = Account(
-            cohort_id=cohort, username=username, cap=cap, settled=0, reserved=0, overrun=0
-        )
-        session.add(found)
-        session.flush()
-    return found
-
-
-def funds(session: Session, cohort: str, username: str) -> Funds:
-    """What may still be reserved for this learner."""
-    rows = session.execute(
-        select(Account.username, Account.cap, Account.settled + Account.reserved, Account.id).where(
-            Account.cohort_id == cohort, Account.username.in_([POOL, username])
-        )
-    ).all()
-    left = {name: None if cap is None else cap - spent for name, cap, spent, _ in rows}
-    session.info.setdefault("accounts", {}).update({(cohort, r[0]): r[3] for r in rows})
-    if username not in left:  # no lab yet: an account with the cohort's cap is made
-        account(session, cohort, username)
-        return funds(session, cohort, username)
-    return Funds(left.get(POOL) or 0, left[username])
-
-
-def day_left(session: Session, holder: Cohort, username: str, now: datetime) -> int | None:
-    """Units that this learner may still set aside today, by the cohort's clock; None without a cap.
-
-    What is set aside counts as used, so labs that run at the same time share what is left.
-    """
-    if holder.daily_cap is None:
-        return None
-    midnight = now.astimezone(ZoneInfo(holder.timezone)).replace(
-        hour=0, minute=0, second=0, microsecond=0
-    )
-    posted = session.scalar(
-        select(func.sum(Entry.amount)).where(
-            Entry.username == username, Entry.cohort_id == holder.id, Entry.at >= midnight
-        )
-    )
-    held = session.scalar(
-        select(func.sum(LeaseRow.reserved)).where(
-            LeaseRow.username == username,
-            LeaseRow.cohort_id == holder.id,
-            LeaseRow.state != "ended",
-        )
-    )
-    return holder.daily_cap + int(posted or 0) - int(held or 0)
-
-
-def funds_today(session: Session, cohort: str, username: str, now: datetime) -> Funds:
-    """`funds`, with the cohort's cap for one day counted in."""
-    money = funds(session, cohort, username)
-    today = day_left(session, session.get_one(Cohort, cohort), username, now)
-    if today is None or (money.learner is not None and money.learner <= today):
-        return money
-    return Funds(money.pool, today, by_day=True)
-
-
-def reserve(session: Session, cohort: str, username: str, amount: int) -> bool:
-    """Set `amount` units aside in both accounts, or in neither. False: a cap would break."""
-    if amount <= 0:
-        raise ValueError(f"a reservation must be positive, not {amount}")
-    pool, own = _accounts(session, cohort, username)
-    if not _set_aside(session, pool, amount):
-        return False
-    if not _set_aside(session, own, amount):
-        _move(session, pool, reserved=-amount)
-        return False
-    return True
-
-
-def _set_aside(session: Session, account_id: int, amount: int) -> bool:
-    fits = or_(Account.cap.is_(None), Account.settled + Account.reserved + amount <= Account.cap)
-    done = session.execute(
-        update(Account)
-        .where(Account.id == account_id, fits)
-        .values(reserved=Account.reserved + amount)
-        .returning(Account.id)
-        .execution_options(synchronize_session=False)
-    )
-    return len(done.all()) == 1
-
-
-def _move(
-    session: Session, account_id: int, settled: int = 0, reserved: int = 0, overrun: int = 0
-) -> None:
-    session.execute(
-        update(Account)
-        .where(Account.id == account_id)
-        .values(
-            settled=Account.settled + settled,
-            reserved=Account.reserved + reserved,
-            overrun=Account.overrun + overrun,
-        )
-        .execution_options(synchronize_session=False)
-    )
-
-
-def _accounts(session: Session, cohort: str, username: str) -> list[int]:
-    """Ids of the pool's and the learner's account; looked up once in a session."""
-    known = session.info.setdefault("accounts", {})
-    for name in (POOL, username):
-        if (cohort, name) not in known:
-            known[cohort, name] = account(session, cohort, name).id
-    return [known[cohort, POOL], known[cohort, username]]
-
-
-def _accounts_of(session: Session, lease: LeaseRow) -> list[int]:
-    return _accounts(session, lease.cohort_id, lease.username)
+def _move(session: Session, lease: LeaseRow, **amounts: int) -> None:
+    accounts.move(session, lease.cohort_id, lease.username, **amounts)
 
 
 def charge(session: Session, lease: LeaseRow, at: datetime) -> None:
@@ -168,22 +50,18 @@ def charge(session: Session, lease: LeaseRow, at: datetime) -> None:
             key=f"charge:{lease.id}:{lease.sequence}",
         )
     )
-    for account_id in _accounts_of(session, lease):
-        _move(session, account_id, settled=due, reserved=-covered, overrun=over)
+    _move(session, lease, settled=due, reserved=-covered, overrun=over)
     lease.posted += due
     lease.reserved -= covered
     lease.overrun += over
     lease.sequence += 1
-    session.flush()
 
 
 def give_back(session: Session, lease: LeaseRow) -> None:
     """Free what is still set aside for the lease."""
     if lease.reserved:
-        for account_id in _accounts_of(session, lease):
-            _move(session, account_id, reserved=-lease.reserved)
+        _move(session, lease, reserved=-lease.reserved)
         lease.reserved = 0
-        session.flush()
 
 
 def refund(
@@ -213,15 +91,14 @@ def refund(
             key=key,
         )
     )
-    for account_id in _accounts_of(session, lease):
-        _move(session, account_id, settled=-amount, overrun=-over)
+    _move(session, lease, settled=-amount, overrun=-over)
     lease.overrun -= over
-    session.flush()
     return True
 
 
 def lease_charged(session: Session, lease: LeaseRow) -> int:
     """Units in the ledger for this lease, refunds taken off."""
+    session.flush()
     total = session.scalar(select(func.sum(Entry.amount)).where(Entry.lease_id == lease.id))
     return -int(total or 0)
 
@@ -244,14 +121,8 @@ def book(
     _check_booking(kind, amount, reason)
     if _booked(session, key):
         return False
-    pool = account(session, cohort, POOL)
-    change = update(Account).where(Account.id == pool.id).values(cap=Account.cap + amount)
-    if amount < 0:
-        change = change.where(Account.cap + amount >= Account.settled + Account.reserved)
-    done = session.execute(
-        change.returning(Account.id).execution_options(synchronize_session=False)
-    )
-    if len(done.all()) != 1:
+    pool = accounts.account(session, cohort, accounts.POOL)
+    if not accounts.raise_cap(session, pool.id, amount):
         left = (pool.cap or 0) - pool.settled - pool.reserved
         raise No("correction_too_large", left=max(0, left))
     session.add(

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from functools import lru_cache
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from core.units import WHOLE
 from core.wire import Slot, SlotMode, from_json
+from store.columns import flag
 from usage.models import LeaseRow, LeaseSlot, SlotRow
 from usage.refusals import No
 
@@ -49,6 +50,25 @@ def inventory(session: Session) -> tuple[list[Slot], frozenset[str]]:
     closed = or_(SlotRow.drained, SlotRow.disabled)
     rows = session.execute(select(*SLOT_COLUMNS, closed).where(SlotRow.present)).all()
     return [slot_of_columns(*row[:-1]) for row in rows], frozenset(r[0] for r in rows if r[-1])
+
+
+def inventory_and_held(
+    session: Session,
+) -> tuple[list[Slot], frozenset[str], list[Slot]]:
+    """`inventory`, and the slots of open leases, of ones that hosts no longer have too."""
+    closed = or_(SlotRow.drained, SlotRow.disabled)
+    held = and_(LeaseSlot.slot_id == SlotRow.id, flag(LeaseSlot.open))
+    rows = session.execute(
+        select(*SLOT_COLUMNS, closed, SlotRow.present, LeaseSlot.id)
+        .outerjoin(LeaseSlot, held)
+        .where(or_(SlotRow.present, LeaseSlot.id.is_not(None)))
+    ).all()
+    slots = [(slot_of_columns(*row[:-3]), *row[-3:]) for row in rows]
+    return (
+        [slot for slot, _, present, _ in slots if present],
+        frozenset(slot.id for slot, closed, _, _ in slots if closed),
+        [slot for slot, _, _, lease in slots if lease is not None],
+    )
 
 
 def put_inventory(session: Session, host: str, slots: Sequence[Slot]) -> None:
@@ -102,7 +122,7 @@ def _close_leases(session: Session) -> None:
     off = (
         select(LeaseSlot.lease_id)
         .join(SlotRow, SlotRow.id == LeaseSlot.slot_id)
-        .where(LeaseSlot.open, SlotRow.disabled)
+        .where(flag(LeaseSlot.open), SlotRow.disabled)
     )
     for where, closing in (
         (LeaseRow.id.in_(off) & (LeaseRow.closing == ""), GPU_OFF),

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from store.database import Database
-from usage.ledger import POOL
+from usage.accounts import POOL
 from usage.models import Account, LeaseRow, LeaseSlot, Notice, Request, SlotRow
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.ids import new_id
 from core.units import MS_PER_HOUR, WHOLE
-from usage import ledger
+from usage import accounts, ledger
 from usage.leases import OPEN, Clock
-from usage.models import Account, Cohort, LeaseRow, Request
+from usage.models import Cohort, LeaseRow, Request
 from usage.refusals import No
 
 MOST_MINUTES = 24 * 60
@@ -76,11 +76,6 @@ def _pay(session: Session, row: Request, actor: str, is_admin: bool, time: Clock
     reason = f"request of {row.username}: {row.note}" if row.note else f"request of {row.username}"
     key = f"request:{row.id}"
     ledger.book(session, row.cohort_id, "top-up", amount, actor, reason, key, time.now())
-    own = ledger.account(session, row.cohort_id, row.username)
+    own = accounts.account(session, row.cohort_id, row.username)
     if own.cap is not None:
-        session.execute(
-            update(Account)
-            .where(Account.id == own.id)
-            .values(cap=Account.cap + amount)
-            .execution_options(synchronize_session=False)
-        )
+        accounts.raise_cap(session, own.id, amount)

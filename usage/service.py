@@ -22,6 +22,7 @@ from core.wire import (
     Slot,
     SlotMode,
 )
+from store.columns import flag
 from store.database import Database
 from usage import (
     audit,
@@ -114,16 +115,17 @@ class Usage(Office, Prestarting):
         """A lease for a start."""
         try:
             with self.database.write() as session:
-                waiting.deal(session, self.rules, self.clock)
-                kept = waiting.kept_from(session, ask, self.rules, self.clock)
+                waits = waiting.line(session)
+                waiting.deal(session, waits, self.rules, self.clock)
+                kept = waiting.kept_from(session, waits, ask, self.rules, self.clock)
                 row = leases.reserve(session, ask, self.rules, self.clock, kept.slots, kept.labs)
                 early.leased(session, row, self.clock)
                 lease = leases.as_lease(row)
-                waiting.leave(session, ask.username, "started", self.clock)
+                waiting.leave(waits, ask.username, "started", self.clock)
         except No as no:
             log.event(_log, "start refused", person=ask.username, lab=ask.lab, code=no.code)
-            waits = no.code in waiting.QUEUE_CODES
-            if ask.holder == "server" and not self._was_prestart(ask, no, waits) and waits:
+            queues = no.code in waiting.QUEUE_CODES
+            if ask.holder == "server" and not self._was_prestart(ask, no, queues) and queues:
                 raise self._queue(ask, no) from no
             raise
         log.event(_log, "lease reserved", lease=lease.id, person=ask.username, lab=ask.lab)
@@ -150,8 +152,9 @@ class Usage(Office, Prestarting):
         that waiting cannot help."""
         try:
             with self.database.write() as session:
-                waiting.deal(session, self.rules, self.clock)
-                kept = waiting.kept_from(session, ask, self.rules, self.clock)
+                waits = waiting.line(session)
+                waiting.deal(session, waits, self.rules, self.clock)
+                kept = waiting.kept_from(session, waits, ask, self.rules, self.clock)
                 leases.check_place(session, ask, self.clock, kept.slots, kept.labs)
         except No as no:
             if no.code not in waiting.QUEUE_CODES:
@@ -178,7 +181,7 @@ class Usage(Office, Prestarting):
     def leave_queue(self, username: str) -> None:
         """Stop waiting."""
         with self.database.write() as session:
-            waiting.leave(session, username, "left", self.clock)
+            waiting.leave(waiting.line(session), username, "left", self.clock)
         self._looks = (0, {})
 
     def activate(self, lease_id: str, container_id: str) -> Lease:
@@ -244,7 +247,8 @@ class Usage(Office, Prestarting):
         if not self._something_due():
             return []
         with self.database.write() as session:
-            for username in waiting.deal(session, self.rules, self.clock):
+            waits = waiting.line(session)
+            for username in waiting.deal(session, waits, self.rules, self.clock):
                 log.event(_log, "place offered", person=username)
             for lease_id in leases.drop_overdue_starts(session, self.rules, self.clock):
                 log.event(_log, "start timed out", lease=lease_id)
@@ -257,9 +261,26 @@ class Usage(Office, Prestarting):
                     due.append(leases.due_stop(session, row))
             return due
 
+    def warn(self) -> list[str]:
+        """Write the warnings whose time has come since the last heartbeat; whose labs they are in.
+
+        Heartbeats are seconds apart, and a warning should come when it is due.
+        """
+        opened = (LeaseRow.state == "active") & (LeaseRow.prestarted != leases.UNOPENED)
+        with self.database.read() as session:
+            rows = session.scalars(select(LeaseRow).where(opened)).all()
+            due = {row.id for row in heartbeat.warn_due(session, rows, self.rules, self.clock)}
+        if not due:
+            return []
+        with self.database.write() as session:
+            told = session.scalars(select(LeaseRow).where(opened, LeaseRow.id.in_(due))).all()
+            for row in told:
+                heartbeat.warn(session, row, self.rules, self.clock)
+        return [row.username for row in told]
+
     def _something_due(self) -> bool:
         with self.database.read() as session:
-            if session.scalar(select(Wait.id).where(Wait.open).limit(1)) is not None:
+            if session.scalar(select(Wait.id).where(flag(Wait.open)).limit(1)) is not None:
                 return True
             rows = session.scalars(select(LeaseRow).where(LeaseRow.state.in_(leases.OPEN))).all()
             return any(r.state == "reserved" or r.prestarted or self._over(r) for r in rows)

@@ -6,9 +6,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.units import units
+from usage.accounts import POOL
 from usage.client import Budget, Charge, CohortSpec
 from usage.leases import OPEN, Clock, until
-from usage.ledger import POOL
 from usage.models import Account, Cohort, Entry, LeaseRow, Membership
 from usage.refusals import No
 

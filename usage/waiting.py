@@ -15,7 +15,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.wire import GpuNeed, ReserveRequest, Slot, from_json
-from usage import grants, ledger, queue, windows
+from store.columns import flag
+from usage import accounts, grants, queue, windows
 from usage.leases import OPEN, Clock, Rules, check_enrolment, held_now
 from usage.machines import inventory
 from usage.models import Cohort, LeaseRow, Wait
@@ -52,17 +53,18 @@ class Place:
     offer_left_ms: int
 
 
-def _open(session: Session) -> list[Wait]:
-    return list(session.scalars(select(Wait).where(Wait.open).order_by(Wait.id)).all())
+def line(session: Session) -> list[Wait]:
+    """Everybody in the queue, first come first."""
+    return list(session.scalars(select(Wait).where(flag(Wait.open)).order_by(Wait.id)).all())
 
 
-def _of(session: Session, username: str) -> Wait | None:
-    return session.scalar(select(Wait).where(Wait.open, Wait.username == username))
+def _of(waits: Iterable[Wait], username: str) -> Wait | None:
+    return next((row for row in waits if row.open and row.username == username), None)
 
 
 def join(session: Session, ask: ReserveRequest, time: Clock) -> None:
     """Put a person in the queue. Again keeps the place; another cohort or need starts anew."""
-    row = _of(session, ask.username)
+    row = _of(line(session), ask.username)
     need = asdict(ask.need)
     if row is not None and (row.cohort_id, row.need) == (ask.cohort, need):
         row.course, row.lab, row.language = ask.course, ask.lab, ask.language
@@ -89,12 +91,11 @@ def join(session: Session, ask: ReserveRequest, time: Clock) -> None:
     session.flush()
 
 
-def leave(session: Session, username: str, state: str, time: Clock) -> None:
+def leave(waits: Iterable[Wait], username: str, state: str, time: Clock) -> None:
     """End a person's waiting as `state`; harmless when there is none."""
-    row = _of(session, username)
+    row = _of(waits, username)
     if row is not None:
         _close(row, state, time)
-        session.flush()
 
 
 def _close(row: Wait, state: str, time: Clock) -> None:
@@ -146,9 +147,8 @@ def _waiters(waits: Iterable[Wait]) -> list[queue.Waiter]:
     ]
 
 
-def deal(session: Session, rules: Rules, time: Clock) -> list[str]:
+def deal(session: Session, waits: list[Wait], rules: Rules, time: Clock) -> list[str]:
     """Take back offers whose time is over and offer free slots; who got an offer now."""
-    waits = _open(session)
     if not waits:
         return []
     for row in waits:
@@ -181,14 +181,16 @@ def _may_start(session: Session, row: Wait, offer: queue.Offer, time: Clock) -> 
         check_enrolment(session, row.cohort_id, row.username, row.course, time)
     except No:
         return False
-    money = ledger.funds_today(session, row.cohort_id, row.username, time.now())
+    holder = session.get_one(Cohort, row.cohort_id)
+    money = accounts.funds_today(session, holder, row.username, time.now())
     weight = sum(slot.weight for slot in offer.slots)
     return grants.first_grant(weight, grants.MIN_START_MS, money, grants.MIN_START_MS) > 0
 
 
-def kept_from(session: Session, ask: ReserveRequest, rules: Rules, time: Clock) -> Kept:
+def kept_from(
+    session: Session, waits: Iterable[Wait], ask: ReserveRequest, rules: Rules, time: Clock
+) -> Kept:
     """What this start may not take because others have it offered or reserved."""
-    waits = _open(session)
     others = [row for row in waits if row.state == "offered" and row.username != ask.username]
     slots = [slot for row in others for slot in _slots_of(row)]
     if windows.current(session, time):
@@ -199,7 +201,7 @@ def kept_from(session: Session, ask: ReserveRequest, rules: Rules, time: Clock) 
 
 def outlooks(session: Session, rules: Rules, time: Clock) -> dict[int, queue.Outlook]:
     """Everybody's place in the queue, by the id of their wait."""
-    waits = _open(session)
+    waits = line(session)
     waiting = _waiters(waits)
     if not waiting:
         return {}

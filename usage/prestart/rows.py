@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.ids import new_id
+from store.columns import flag
 from usage import views
 from usage.leases import OPEN, OPENED, UNOPENED, Clock, Rules, until
 from usage.models import LeaseRow, Membership, Window
@@ -89,7 +90,7 @@ def begin(
 def _without_lab(session: Session, cohort_id: str) -> Sequence[str]:
     """Trainees in the order of their enrolment who have no GPU lab and none prestarted."""
     busy = select(LeaseRow.username).where(LeaseRow.state.in_(OPEN))
-    coming = select(Prestart.username).where(Prestart.open)
+    coming = select(Prestart.username).where(flag(Prestart.open))
     return session.scalars(
         select(Membership.username)
         .where(Membership.cohort_id == cohort_id, Membership.role == "trainee")
@@ -135,13 +136,15 @@ def open_windows(session: Session, rules: Rules, time: Clock) -> list[str]:
 
 def going_on(session: Session, state: str) -> list[Prestart]:
     """Rows in this state, first come first."""
-    query = select(Prestart).where(Prestart.open, Prestart.state == state)
+    query = select(Prestart).where(flag(Prestart.open), Prestart.state == state)
     return list(session.scalars(query.order_by(Prestart.id)).all())
 
 
 def of(session: Session, username: str) -> Prestart | None:
     """The open row of a person."""
-    return session.scalar(select(Prestart).where(Prestart.open, Prestart.username == username))
+    return session.scalar(
+        select(Prestart).where(flag(Prestart.open), Prestart.username == username)
+    )
 
 
 def asked(row: Prestart, time: Clock) -> None:
@@ -211,7 +214,7 @@ def opened(session: Session, username: str, time: Clock) -> bool:
 def unused(session: Session, time: Clock) -> list[LeaseRow]:
     """Leases of labs whose grace is over without anybody having opened them."""
     rows = session.scalars(
-        select(Prestart).where(Prestart.open, Prestart.lease_id.is_not(None))
+        select(Prestart).where(flag(Prestart.open), Prestart.lease_id.is_not(None))
     ).all()
     late = [row.lease_id for row in rows if until(row.return_at, time) <= 0]
     if not late:
@@ -225,7 +228,7 @@ def note_ends(session: Session, time: Clock) -> None:
     rows = session.execute(
         select(Prestart, LeaseRow)
         .join(LeaseRow, LeaseRow.id == Prestart.lease_id)
-        .where(Prestart.open, LeaseRow.state == "ended")
+        .where(flag(Prestart.open), LeaseRow.state == "ended")
     ).all()
     for row, lease in rows:
         failed = lease.activated_at is None
@@ -235,7 +238,7 @@ def note_ends(session: Session, time: Clock) -> None:
 def cancel(session: Session, cohort_id: str, time: Clock) -> int:
     """Start no more for this cohort and return what nobody has opened; how many."""
     rows = session.scalars(
-        select(Prestart).where(Prestart.open, Prestart.cohort_id == cohort_id)
+        select(Prestart).where(flag(Prestart.open), Prestart.cohort_id == cohort_id)
     ).all()
     for row in rows:
         if row.state == "waiting":

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from core import log
 from core.course import Course, Lab
 from core.wire import GpuNeed, ReserveRequest
+from store.columns import flag
 from usage import leases, waiting
 from usage.hub import Hub, HubDown, Server
 from usage.leases import until
@@ -77,7 +78,7 @@ class Starter:
     def _anything(self) -> bool:
         usage = self._usage
         with usage.database.read() as session:
-            if session.scalar(select(Prestart.id).where(Prestart.open).limit(1)) is not None:
+            if session.scalar(select(Prestart.id).where(flag(Prestart.open)).limit(1)) is not None:
                 return True
             return bool(rows.due_windows(session, usage.rules, usage.clock))
 
@@ -140,7 +141,7 @@ class Starter:
         ask = ReserveRequest(
             "", row.username, row.cohort_id, row.course, row.lab, need, language=language
         )
-        kept = waiting.kept_from(session, ask, usage.rules, usage.clock)
+        kept = waiting.kept_from(session, waiting.line(session), ask, usage.rules, usage.clock)
         try:
             leases.check_place(session, ask, usage.clock, kept.slots, kept.labs)
         except No as no:

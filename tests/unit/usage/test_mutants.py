@@ -20,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from store.database import Database
 from tests.unit.usage import test_grants, test_leases, test_placement
 from tests.unit.usage.conftest import RULES, World, fresh_database, slot
-from usage import cohorts, grants, heartbeat, leases, ledger, placement
+from usage import accounts, cohorts, grants, heartbeat, leases, ledger, placement
 from usage.refusals import No
 
 
@@ -48,15 +48,15 @@ def _ready(test: Callable[[World], None]) -> Callable[[World], None]:
 def _guard_holds(world: World) -> None:
     world.cohort(gpu=100)
     with world.database.write() as session:
-        assert ledger.reserve(session, "kt", "ann", 60)
-        assert not ledger.reserve(session, "kt", "bob", 60)
+        assert accounts.reserve(session, "kt", "ann", 60)
+        assert not accounts.reserve(session, "kt", "bob", 60)
 
 
 def _both_or_neither(world: World) -> None:
     world.cohort(gpu=100, learner_cap=10)
     with world.database.write() as session:
-        assert not ledger.reserve(session, "kt", "ann", 60)
-        assert ledger.account(session, "kt", ledger.POOL).reserved == 0
+        assert not accounts.reserve(session, "kt", "ann", 60)
+        assert accounts.account(session, "kt", accounts.POOL).reserved == 0
 
 
 def _jump_stops_nobody(world: World) -> None:
@@ -84,22 +84,22 @@ L = test_leases
 MUTANTS = [
     Mutant(
         "no guard on the cap",
-        ledger._set_aside,
-        ".where(Account.id == account_id, fits)",
-        ".where(Account.id == account_id)",
+        accounts._set_aside,
+        "for purse in both]), fits)",
+        "for purse in both]))",
         _guard_holds,
     ),
     Mutant(
         "reserved is not counted",
-        ledger._set_aside,
+        accounts._set_aside,
         "Account.settled + Account.reserved +",
         "Account.settled +",
         _guard_holds,
     ),
     Mutant(
         "a learner's refusal keeps the pool's part",
-        ledger.reserve,
-        "_move(session, pool, reserved=-amount)",
+        accounts.reserve,
+        "_change(session, done, reserved=-amount)",
         "pass",
         _both_or_neither,
     ),
@@ -147,7 +147,7 @@ MUTANTS = [
     ),
     Mutant(
         "a correction may take what is used",
-        ledger.book,
+        accounts.raise_cap,
         "if amount < 0:",
         "if False:",
         _ready(L.test_bookings_are_checked_and_idempotent),
@@ -217,8 +217,8 @@ MUTANTS = [
     ),
     Mutant(
         "other hosts' leases are closed",
-        heartbeat._close_missing,
-        "LeaseRow.host == host, ",
+        heartbeat.observe,
+        "(LeaseRow.host == host) & ",
         "",
         _ready(L.test_another_hosts_report_closes_nothing),
     ),
