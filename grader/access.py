@@ -93,7 +93,7 @@ class AccessBook:
 
     def of(self, username: str, admin: bool = False) -> Access:
         """The access of a person. Raises AccessUnknown."""
-        return Access(tuple(self._enrolments(username)), admin)
+        return Access(tuple(self.places(username)), admin)
 
     def cohorts(self) -> list[CohortCourses]:
         """Every cohort with its name and courses, the newest to end first. Raises AccessUnknown."""
@@ -104,7 +104,8 @@ class AccessBook:
                 raise AccessUnknown(str(error)) from error
         return self._cohorts[1]
 
-    def _enrolments(self, username: str) -> list[Enrolment]:
+    def places(self, username: str) -> list[Enrolment]:
+        """A person's places in cohorts, ended ones too. Raises AccessUnknown."""
         found = self._known.get(username)
         if found and time.monotonic() - found[0] < _CACHE_SECONDS:
             return found[1]

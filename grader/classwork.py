@@ -154,7 +154,7 @@ def book_of(settings: Settings, database: Database, course: str, cohort: str) ->
         with database.read() as session:
             own = session.scalars(
                 select(Submission.username)
-                .where(Submission.course == course, Submission.cohort == cohort)
+                .where(Submission.course == course, Submission.cohort.in_((cohort, "")))
                 .distinct()
             )
             students = {student_id(name) for name in own}
