@@ -168,3 +168,5 @@ class LabStatus:
     budget_gpu_seconds: int
     """Left in the pooled budget, in seconds of a whole GPU."""
     warnings: list[LabWarning]
+    mark: str = ""
+    """Another one: something to show has changed (see the usage service's status call)."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 
 from core.units import gpu_seconds
 from core.wire import LabStatus, LabWarning
@@ -18,6 +19,7 @@ from usage.classroom import announcements
 from usage.classroom.activity import Counters
 from usage.leases import Clock
 from usage.models import LeaseRow, Notice
+from usage.pulse import Pulse
 from usage.service import Usage
 from web.auth import Person, lab_token
 
@@ -33,13 +35,35 @@ class Ask:
     note: str = ""
 
 
+LONGEST_WAIT_S = 30.0
+
+
 @router.get("/status")
-def status(service: Service, zone: Zone, me: Me, lang: str = "") -> LabStatus:
-    """Time left of this person's lab, and warnings that were not closed yet."""
-    service.note_opened(me.name)  # JupyterLab in the person's browser asks this
+async def status(
+    request: Request,
+    service: Service,
+    zone: Zone,
+    me: Me,
+    lang: str = "",
+    known: str = "",
+    wait: float = 0.0,
+) -> LabStatus:
+    """Time left of this person's lab, and warnings that were not closed yet.
+
+    With `known` (the `mark` of the last answer) it is answered when something has changed, or after
+    `wait` seconds: a lab learns of a warning at once without asking all the time.
+    """
+    pulse: Pulse = request.app.state.pulse
+    mark = await pulse.mark_after(me.name, known, min(wait, LONGEST_WAIT_S) if known else 0.0)
+    found = await run_in_threadpool(_status, service, zone, me.name, lang)
+    return replace(found, mark=mark)
+
+
+def _status(service: Usage, zone: str, username: str, lang: str) -> LabStatus:
+    service.note_opened(username)  # JupyterLab in the person's browser asks this
     with texts.speaking(lang, zone):
-        found = lab_status(service, me.name)
-        told = _announced(service, me.name, zone)
+        found = lab_status(service, username)
+        told = _announced(service, username, zone)
         return replace(found, warnings=[*found.warnings, *told])
 
 

@@ -49,7 +49,10 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
         coursework = Coursework(settings)
         app.state.board = Board(usage, app.state.pulse, coursework)
         starter = Starter(usage, reached, courses, settings.site.language)
-        tasks = [asyncio.create_task(work.run()) for work in (Meter(usage, reached), starter)]
+        tasks = [
+            asyncio.create_task(work.run())
+            for work in (Meter(usage, reached, app.state.pulse.wake), starter)
+        ]
         try:
             yield
         finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 
 from core import log
 from usage.hub import Hub, HubDown
@@ -24,9 +25,11 @@ _AT_ONCE = 16
 class Meter:
     """A background task of the service."""
 
-    def __init__(self, usage: Usage, hub: Hub) -> None:
+    def __init__(self, usage: Usage, hub: Hub, warned: Callable[[], None] = lambda: None) -> None:
+        """`warned` is called when a warning was written, so that it need not be waited for."""
         self._usage = usage
         self._hub = hub
+        self._warned = warned
         self._asked: dict[str, float] = {}
         self._stopping: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(_AT_ONCE)
@@ -45,6 +48,8 @@ class Meter:
         """One look at all leases. Stops run beside it: fifty at once must not wait in a row."""
         due = await asyncio.to_thread(self._usage.tick)
         self.last_tick = time.monotonic()
+        if await asyncio.to_thread(self._usage.warn):
+            self._warned()
         self._asked = {d.lease_id: self._asked.get(d.lease_id, 0.0) for d in due}
         for stop in due:
             if time.monotonic() - self._asked[stop.lease_id] >= RETRY_SECONDS:

@@ -8,6 +8,8 @@ is another one.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import hashlib
 import time
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -25,6 +27,7 @@ from usage.service import Usage
 
 LOOK_SECONDS = 2.0
 HUB_SECONDS = 3.0
+_HUB_WAIT = 0.3
 
 _MINUTE = UNITS_PER_GPU_HOUR // 60
 _STEPS = 100
@@ -56,6 +59,10 @@ class Look:
         age = (self.at_ms + crc32(username.encode()) % _EXPIRES_MS) // _EXPIRES_MS
         return (shown, tuple(self.people.get(username, ())), pools, age)
 
+    def short_mark(self, username: str) -> str:
+        """The mark as a text to send away and get back."""
+        return hashlib.sha256(repr(self.mark(username)).encode()).hexdigest()[:16]
+
 
 class Pulse:
     """The look that all live homes share."""
@@ -67,7 +74,9 @@ class Pulse:
         self._until = 0.0
         self._servers: dict[str, Server] | None = None
         self._servers_until = 0.0
+        self._asking: asyncio.Task[None] | None = None
         self._one = asyncio.Lock()
+        self._woken = asyncio.Event()
 
     async def look(self) -> Look:
         """The present look, at most `LOOK_SECONDS` old; one is made for all who ask."""
@@ -83,18 +92,40 @@ class Pulse:
         """Something was just changed: the next look is a fresh one."""
         self._until = self._servers_until = 0.0
 
-    def forget(self) -> None:
-        """Look again at once."""
-        self._until = self._servers_until = 0.0
+    def wake(self) -> None:
+        """Who waits for a change looks at once."""
+        self._until = 0.0
+        self._woken.set()
+        self._woken = asyncio.Event()
+
+    async def mark_after(self, username: str, known: str, seconds: float) -> str:
+        """The person's mark in short, once it is not `known`, or after `seconds`."""
+        until = time.monotonic() + seconds
+        while True:
+            woken = self._woken
+            mark = (await self.look()).short_mark(username)
+            left = until - time.monotonic()
+            if mark != known or left <= 0:
+                return mark
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(woken.wait(), min(left, LOOK_SECONDS))
 
     async def _all_servers(self) -> dict[str, Server] | None:
-        if time.monotonic() >= self._servers_until:
-            try:
-                self._servers = await self._hub.all_servers()
-            except HubDown:
-                self._servers = None
-            self._servers_until = time.monotonic() + HUB_SECONDS
+        """What the Hub last said. Only the first look waits for it: a warning must not."""
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask_hub())
+            await self._asking
+        elif self._asking.done() and time.monotonic() >= self._servers_until:
+            self._asking = asyncio.create_task(self._ask_hub())
+            await asyncio.wait({self._asking}, timeout=_HUB_WAIT)
         return self._servers
+
+    async def _ask_hub(self) -> None:
+        try:
+            self._servers = await self._hub.all_servers()
+        except HubDown:
+            self._servers = None
+        self._servers_until = time.monotonic() + HUB_SECONDS
 
     def _read(self, servers: dict[str, Server] | None) -> Look:
         usage, people, pools = self._usage, _Marks(), {}
