@@ -1,4 +1,4 @@
-"""Says to the usage service every minute whether anything computes in this lab.
+"""Says to the usage service every minute whether anything computes, and how many cells failed.
 
 An idle GPU lab is warned and then stopped, so the word must be right: a running cell, a cell that
 waits its turn and any other program that the learner started (in a terminal, say) count as work.
@@ -16,6 +16,8 @@ from typing import Any
 
 from tornado.httpclient import AsyncHTTPClient
 
+from dli_lab import counting
+
 _log = logging.getLogger(__name__)
 
 EVERY_S = 60.0
@@ -24,8 +26,9 @@ _OURS = frozenset({"timeout", "sleep", "tini", "sh", "bash", "dash", "ps", "top"
 
 
 def start(serverapp: Any) -> None:
-    """Begin to report, in GPU labs of the platform only."""
-    if os.environ.get("DLI_LEASE") and os.environ.get("DLI_USAGE_URL"):
+    """Begin to report, in labs of the platform only."""
+    if os.environ.get("DLI_USAGE_URL"):
+        counting.watch(serverapp.kernel_manager)
         serverapp.io_loop.call_later(EVERY_S, lambda: asyncio.ensure_future(_report(serverapp)))
 
 
@@ -34,7 +37,7 @@ async def _report(serverapp: Any) -> None:
         try:
             body = observe(serverapp)
             if body is not None:
-                await _tell(body)
+                await _tell({**body, **counting.TALLY.totals()})
         except Exception as error:  # a report that fails is made up for by the next one
             _log.warning("activity not reported: %s", error)
         await asyncio.sleep(EVERY_S)

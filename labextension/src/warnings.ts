@@ -6,6 +6,10 @@ import { askForMore, ILabWarning, markSeen, Refused } from './api';
 import { StatusModel } from './model';
 import { say } from './text';
 
+/** usage.classroom.announcements.PREFIX */
+const ANNOUNCEMENT = 'announcement';
+const LONGEST_NOTIFICATION = 140;
+
 export class Warnings {
   constructor(
     private model: StatusModel,
@@ -24,6 +28,19 @@ export class Warnings {
   }
 
   private async _show(warning: ILabWarning): Promise<void> {
+    if (warning.reason === ANNOUNCEMENT) {
+      announce(warning.message);
+    } else {
+      this._warn(warning);
+    }
+    try {
+      await markSeen(warning.id);
+    } catch {
+      // Shown all the same; the next answer of the service still lists it, and it is not repeated.
+    }
+  }
+
+  private _warn(warning: ILabWarning): void {
     Notification.emit(
       warning.message,
       warning.seconds_left > 120 ? 'warning' : 'error',
@@ -35,14 +52,24 @@ export class Warnings {
       }
     );
     void this.save();
-    try {
-      await markSeen(warning.id);
-    } catch {
-      // Shown all the same; the next answer of the service still lists it, and it is not repeated.
-    }
   }
 
   private _shown = new Set<string>();
+}
+
+/** What an instructor tells everybody. JupyterLab cuts long notifications: the rest is a click away. */
+function announce(message: string): void {
+  const long = message.length > LONGEST_NOTIFICATION;
+  const all = (): void =>
+    void showDialog({
+      title: say('Announcement'),
+      body: message,
+      buttons: [Dialog.okButton({ label: say('OK') })]
+    });
+  Notification.emit(long ? `${message.slice(0, LONGEST_NOTIFICATION - 1)}…` : message, 'info', {
+    autoClose: false,
+    actions: long ? [{ label: say('Read all'), callback: all }] : []
+  });
 }
 
 class AskForm extends Widget implements Dialog.IBodyWidget<{ minutes: number; note: string }> {
