@@ -91,6 +91,16 @@ class Usage(_Section):
     prestart_at_once: int = Field(
         4, ge=1, le=64, description="Prestarts under way at the same time"
     )
+    keep_days: int = Field(
+        365,
+        ge=0,
+        le=36500,
+        description="Days after a cohort's end until its people's data is "
+        "deleted; 0: never, unless a cohort has a date of its own",
+    )
+    announce_days: int = Field(
+        30, ge=1, le=365, description="Days before that deletion from which pages announce it"
+    )
 
 
 class Grader(_Section):
@@ -99,9 +109,7 @@ class Grader(_Section):
     database: str = Field("", description="SQLAlchemy URL; empty: SQLite in the state folder")
     workers: int = Field(1, ge=1, le=64, description="Grading worker processes")
     max_submission_mb: int = Field(20, ge=1, le=1024, description="Largest submission")
-    learner_quota_mb: int = Field(
-        1000, ge=1, description="All submissions of one learner together"
-    )
+    learner_quota_mb: int = Field(1000, ge=1, description="All submissions of one learner together")
     max_files: int = Field(200, ge=1, le=10000, description="Most files in one submission")
     wall_seconds: int = Field(300, ge=5, le=86400, description="Longest run of one notebook")
     memory_mb: int = Field(2048, ge=256, description="Memory of one grading container")

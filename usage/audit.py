@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from store import audit
@@ -16,6 +18,20 @@ PLATFORM = "platform"
 
 class AuditRow(audit.AuditColumns, Base):
     """One act."""
+
+
+def noted_since(
+    session: Session, since: datetime, actor: str, action: str, scope: str, target: str
+) -> bool:
+    """Whether this very act was written down at or after `since`."""
+    query = select(AuditRow.id).where(
+        AuditRow.actor == actor,
+        AuditRow.at >= since,
+        AuditRow.action == action,
+        AuditRow.scope == scope,
+        AuditRow.target == target,
+    )
+    return session.scalar(query.limit(1)) is not None
 
 
 def note(

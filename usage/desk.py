@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from core.units import UNITS_PER_GPU_HOUR
-from core.wire import Slot, SlotMode
 from usage import views
 from usage.client import Budget, Charge
+from usage.forecast import Movement
 from usage.leases import OPEN
-from usage.machines import as_slot, mode_of
 from usage.models import (
-    Code,
     Cohort,
     Entry,
     LeaseRow,
-    LeaseSlot,
     Membership,
     Person,
     Request,
-    SlotRow,
     Window,
 )
 
-_CHART_POINTS = 200
 _ENTRIES_SHOWN = 300
 
 
@@ -47,16 +40,9 @@ class Member:
 
     username: str
     name: str
+    email: str
     role: str
     used: int
-
-
-@dataclass(frozen=True)
-class Burn:
-    """The pool over time: GPU-hours left after each moment."""
-
-    times: list[datetime]
-    left: list[float]
 
 
 @dataclass(frozen=True)
@@ -67,13 +53,9 @@ class CohortPage:
     budget: Budget
     in_use: int
     """Units used by running labs and not posted yet; part of what is reserved."""
-    members: list[Member]
-    codes: list[Code]
     charges: list[Charge]
     entries: list[Entry]
     requests: list[Request]
-    windows: list[Window]
-    burn: Burn
 
 
 def list_cohorts(session: Session) -> list[CohortLine]:
@@ -104,20 +86,17 @@ def cohort_page(session: Session, cohort_id: str) -> CohortPage:
     )
     in_use = sum(c.charged - posted[c.lease_id] for c in charges if c.state != "ended")
     entries = session.scalars(
-        select(Entry).where(Entry.cohort_id == cohort_id).order_by(Entry.id)
+        select(Entry)
+        .where(Entry.cohort_id == cohort_id)
+        .order_by(Entry.id.desc())
+        .limit(_ENTRIES_SHOWN)
     ).all()
     return CohortPage(
         cohort=cohort,
         budget=views.budget(session, cohort_id),
         in_use=in_use,
-        members=_members(session, cohort_id),
-        codes=list(
-            session.scalars(
-                select(Code).where(Code.cohort_id == cohort_id).order_by(Code.created_at)
-            ).all()
-        ),
         charges=charges,
-        entries=list(reversed(entries[-_ENTRIES_SHOWN:])),
+        entries=list(entries),
         requests=list(
             session.scalars(
                 select(Request)
@@ -125,8 +104,6 @@ def cohort_page(session: Session, cohort_id: str) -> CohortPage:
                 .order_by(Request.created_at)
             ).all()
         ),
-        windows=windows_of(session, cohort_id),
-        burn=burn_down([(e.at, e.amount) for e in entries]),
     )
 
 
@@ -141,7 +118,8 @@ def windows_of(session: Session, cohort_id: str) -> list[Window]:
     return list(reversed(rows))
 
 
-def _members(session: Session, cohort_id: str) -> list[Member]:
+def members(session: Session, cohort_id: str) -> list[Member]:
+    """The members of a cohort, by role and user name."""
     rows = session.execute(
         select(Membership, Person)
         .join(Person, Person.username == Membership.username, isouter=True)
@@ -152,6 +130,7 @@ def _members(session: Session, cohort_id: str) -> list[Member]:
         Member(
             m.username,
             p.name if p else "",
+            p.email if p else "",
             m.role,
             views.budget(session, cohort_id, m.username).settled,
         )
@@ -159,43 +138,11 @@ def _members(session: Session, cohort_id: str) -> list[Member]:
     ]
 
 
-def burn_down(entries: list[tuple[datetime, int]]) -> Burn:
-    """GPU-hours left after each entry, thinned to what a chart can show; the last one stays."""
-    points, balance = [], 0
-    for at, amount in entries:
-        balance += amount
-        points.append((at, balance))
-    step = max(1, -(-len(points) // _CHART_POINTS))
-    kept = points[::step]
-    if points and kept[-1] != points[-1]:
-        kept.append(points[-1])
-    return Burn([at for at, _ in kept], [left / UNITS_PER_GPU_HOUR for _, left in kept])
-
-
-@dataclass(frozen=True)
-class SlotLine:
-    """One GPU slot with who holds it."""
-
-    slot: Slot
-    mode: SlotMode
-    holder: str
-
-    @property
-    def drained(self) -> bool:
-        """No new lab comes here."""
-        return self.mode != "open"
-
-
-def slots(session: Session) -> list[SlotLine]:
-    """Every present slot, by host and id."""
-    held = dict(
-        session.execute(
-            select(LeaseSlot.slot_id, LeaseRow.username)
-            .join(LeaseRow, LeaseRow.id == LeaseSlot.lease_id)
-            .where(LeaseSlot.open)
-        ).all()
+def movements(session: Session, cohort_id: str) -> list[Movement]:
+    """Every line of the cohort's ledger, in the order of time."""
+    rows = session.execute(
+        select(Entry.at, Entry.kind, Entry.amount)
+        .where(Entry.cohort_id == cohort_id)
+        .order_by(Entry.at, Entry.id)
     )
-    rows = session.scalars(
-        select(SlotRow).where(SlotRow.present).order_by(SlotRow.host, SlotRow.gpu, SlotRow.id)
-    ).all()
-    return [SlotLine(as_slot(row), mode_of(row), held.get(row.id, "")) for row in rows]
+    return [Movement(*row) for row in rows]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel
 
-from core.units import gpu_hours
+from core.units import UNITS_PER_GPU_HOUR, gpu_hours
 from core.wire import Isolation
 from usage.client import CohortSpec
+from usage.models import Cohort
 from usage.refusals import No
 
 
@@ -29,6 +30,29 @@ class CohortForm(BaseModel):
     daily_hours: str = ""
     max_gpu_labs: str = ""
     allowance_hours: str = ""
+    grant_hours: str = ""
+    """GPU-hours for the new pool."""
+    copied_from: str = ""
+    staff: bool = False
+    """Take the staff of `copied_from` over."""
+
+
+class AboutForm(BaseModel):
+    """The form for what a cohort is; its limits have a form of their own."""
+
+    name: str = ""
+    organisation: str = ""
+    starts: str = ""
+    courses: list[str] = []
+
+
+class RefundForm(BaseModel):
+    """The form for a refund of a lab; no hours: all it was charged."""
+
+    lease: str = ""
+    hours: str = ""
+    reason: str = ""
+    key: str = ""
 
 
 class LimitsForm(BaseModel):
@@ -90,10 +114,10 @@ def cohort_spec(form: CohortForm) -> CohortSpec:
         timezone=form.timezone.strip(),
         courses=form.courses,
         lab_max_minutes=_whole(form.lab_max_minutes, "lab_max_minutes"),
-        learner_cap=_hours(form.learner_hours),
-        daily_cap=_hours(form.daily_hours),
+        learner_cap=optional_hours(form.learner_hours),
+        daily_cap=optional_hours(form.daily_hours),
         max_gpu_labs=_whole(form.max_gpu_labs, "max_gpu_labs"),
-        allowance=_hours(form.allowance_hours) or 0,
+        allowance=optional_hours(form.allowance_hours) or 0,
     )
 
 
@@ -103,10 +127,77 @@ def limits(form: LimitsForm, now: CohortSpec) -> CohortSpec:
         now,
         ends=with_zone(form.ends, now.timezone) or now.ends,
         lab_max_minutes=_whole(form.lab_max_minutes, "lab_max_minutes"),
-        learner_cap=_hours(form.learner_hours),
-        daily_cap=_hours(form.daily_hours),
+        learner_cap=optional_hours(form.learner_hours),
+        daily_cap=optional_hours(form.daily_hours),
         max_gpu_labs=_whole(form.max_gpu_labs, "max_gpu_labs"),
     )
+
+
+def about(form: AboutForm, now: CohortSpec) -> CohortSpec:
+    """The cohort with this name, organisation, beginning and courses; all else stays."""
+    return replace(
+        now,
+        name=form.name,
+        organisation=form.organisation,
+        starts=with_zone(form.starts, now.timezone) or now.starts,
+        courses=form.courses,
+    )
+
+
+def about_of(row: Cohort) -> AboutForm:
+    """The form as the cohort is now."""
+    starts = local(row.starts_at, row.timezone)
+    return AboutForm(
+        name=row.name, organisation=row.organisation, starts=starts, courses=list(row.courses)
+    )
+
+
+def copy_of(spec: CohortSpec, granted: int) -> CohortForm:
+    """The form for a new cohort like this one: another name, id and time are still to be given.
+
+    `granted`: units in its pool.
+    """
+    return CohortForm(
+        organisation=spec.organisation,
+        timezone=spec.timezone,
+        courses=list(spec.courses),
+        lab_max_minutes=_shown(spec.lab_max_minutes),
+        learner_hours=_shown_hours(spec.learner_cap),
+        daily_hours=_shown_hours(spec.daily_cap),
+        max_gpu_labs=_shown(spec.max_gpu_labs),
+        allowance_hours=_shown_hours(spec.allowance or None),
+        grant_hours=_shown_hours(granted or None),
+        copied_from=spec.id,
+    )
+
+
+def _shown(value: int | None) -> str:
+    return "" if value is None else str(value)
+
+
+def _shown_hours(units: int | None) -> str:
+    """GPU-hours as `hours` reads them back exactly: rounded up at a digit far below one unit."""
+    if units is None:
+        return ""
+    digits = -(-units * 10**12 // UNITS_PER_GPU_HOUR)
+    whole_part, rest = divmod(digits, 10**12)
+    return f"{whole_part}.{rest:012}".rstrip("0").rstrip(".")
+
+
+def local(moment: datetime, zone: str) -> str:
+    """A moment as a browser's field for date and time takes it, in `zone`."""
+    return moment.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%dT%H:%M")
+
+
+def day_end(text: str, zone: str) -> datetime | None:
+    """The end of a day such as 2027-03-31 in `zone`; None for an empty text. Raises No."""
+    if not text.strip():
+        return None
+    try:
+        day = date.fromisoformat(text.strip())
+        return datetime.combine(day + timedelta(days=1), time(), ZoneInfo(zone))
+    except (ValueError, OverflowError):
+        raise No("day_unreadable", value=text[:40]) from None
 
 
 def with_zone(local: str, zone: str) -> str:
@@ -132,7 +223,8 @@ def whole(text: str, field: str) -> int:
         raise No("number_unreadable", field=field, value=text[:40]) from None
 
 
-def _hours(text: str) -> int | None:
+def optional_hours(text: str) -> int | None:
+    """Units for GPU-hours as typed; None for an empty text. Raises No."""
     return hours(text) if text.strip() else None
 
 

@@ -4,7 +4,7 @@ log. Raises usage.refusals.No for what cannot be."""
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
@@ -19,6 +19,9 @@ from usage.refusals import No
 from usage.roster import Roster, expected, imports
 
 _log = logging.getLogger("usage")
+
+READ_ONCE = timedelta(minutes=15)
+"""For so long the same person reading the same data is one line of the log."""
 
 CLI = "dli"
 """The actor when the command line asks."""
@@ -45,6 +48,22 @@ class Office:
             elif before != after:
                 changed = sorted(k for k, v in vars(after).items() if v != getattr(before, k))
                 audit.note(session, self.clock, actor, "cohort.change", spec.id, fields=changed)
+
+    def create_cohort(self, spec: CohortSpec, grant: int | None, staff_of: str, actor: str) -> None:
+        """Create a cohort that is not there yet, with `grant` units in its pool and the staff of
+        another one (empty: none)."""
+        with self.database.write() as session:
+            if session.get(Cohort, spec.id) is not None:
+                raise No("cohort_exists", cohort=spec.id)
+            cohorts.put(session, spec, self.known_courses, self.clock)
+            self._note(session, actor, "cohort.create", spec.id, staff_of=staff_of)
+            for row in cohorts.staff(session, staff_of):
+                cohorts.enrol(session, spec.id, row.username, row.role, "", "", self.clock)
+                self._note(session, actor, "member.enrol", spec.id, row.username, role=row.role)
+            if grant is not None:
+                reason, key, now = f"{spec.id}: first grant", f"first:{spec.id}", self.clock.now()
+                ledger.book(session, spec.id, "grant", grant, actor, reason, key, now)
+                self._note(session, actor, "budget.grant", spec.id, "", reason, units=grant)
 
     def set_allowance(self, cohort: str, units: int, actor: str) -> None:
         """What the cohort's instructors may still grant by themselves."""
@@ -180,10 +199,22 @@ class Office:
 
     # -- personal data
 
+    def note(
+        self, actor: str, action: str, scope: str = "", target: str = "", reason: str = ""
+    ) -> None:
+        """Write down an act that is not one of this service's own transactions."""
+        with self.database.write() as session:
+            self._note(session, actor, action, scope, target, reason)
+
     def note_read(
         self, actor: str, action: str, scope: str = "", target: str = "", reason: str = ""
     ) -> None:
-        """Write down that somebody read or exported personal data."""
+        """Write down that somebody read or exported personal data: one line for a while, so that
+        going through pages does not fill the log."""
+        with self.database.read() as session:
+            since = self.clock.now() - READ_ONCE
+            if audit.noted_since(session, since, actor, action, scope, target):
+                return
         with self.database.write() as session:
             self._note(session, actor, action, scope, target, reason)
 

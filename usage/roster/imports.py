@@ -134,13 +134,8 @@ def _do(session: Session, cohort: str, step: Step, world: World, actor: str, tim
         audit.note(session, time, actor, "member.enrol", cohort, step.who, **act)
     elif step.act in ("expect", "update", "confirm"):
         email, username = expected_key(row, world)
-        place = session.scalar(
-            select(Expected).where(
-                Expected.cohort_id == cohort,
-                Expected.email == email,
-                Expected.username == username,
-            )
-        )
+        known = (email, username) in world.expected
+        place = _place(session, cohort, email, username) if known else None
         if place is None:
             place = Expected(
                 cohort_id=cohort,
@@ -154,6 +149,14 @@ def _do(session: Session, cohort: str, step: Step, world: World, actor: str, tim
             session.add(place)
         place.role, place.name = step.role, row.name or place.name
         place.arrived = step.who or place.arrived
+
+
+def _place(session: Session, cohort: str, email: str, username: str) -> Expected | None:
+    return session.scalar(
+        select(Expected).where(
+            Expected.cohort_id == cohort, Expected.email == email, Expected.username == username
+        )
+    )
 
 
 def _as_preview(row: RosterImport) -> Preview:

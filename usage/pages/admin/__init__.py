@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from usage.pages.admin import budget, cohorts, machines, people
+from usage.pages.admin import budget, cohorts, machines, people, rosters
 
 router = APIRouter()
-for _part in (cohorts, people, budget, machines):
+for _part in (cohorts, people, rosters, budget, machines):
     router.include_router(_part.router, prefix="/admin")

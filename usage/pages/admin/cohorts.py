@@ -1,17 +1,18 @@
-"""Cohorts: the list, one cohort, its limits and reserved windows; staff read their own."""
+"""Cohorts: the list, a new one (also as a copy), and one cohort's settings."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from core.wire import GpuNeed
-from usage import desk, forms, texts, views
+from usage import desk, forms, views
 from usage.api_internal import Service, Zone
-from usage.pages.admin.common import BASE, Admin, Me, do, role_in, show_cohort
-from usage.refusals import No
+from usage.pages.admin.common import Admin, cohort_of, do, words
+from usage.retention import dates
 from usage.service import Usage
 from web.pages import render
 
@@ -19,9 +20,28 @@ router = APIRouter()
 
 
 @router.get("")
-def show(request: Request, service: Service, _me: Admin) -> Response:
-    """All cohorts and GPUs."""
-    return _list(request, service)
+def show_all(request: Request, service: Service, _me: Admin) -> Response:
+    """All cohorts."""
+    keep_days = request.app.state.settings.usage.keep_days
+    with service.database.read() as session:
+        return render(
+            request,
+            "usage/admin.html",
+            cohorts=desk.list_cohorts(session),
+            soon=dates.announced(session, keep_days),
+            **words(request),
+        )
+
+
+@router.get("/new-cohort")
+def new(request: Request, service: Service, _me: Admin, copy: str = "") -> Response:
+    """The form for a new cohort, filled in from another one to `copy`."""
+    form = forms.CohortForm(timezone=request.app.state.settings.site.timezone)
+    if copy:
+        with service.database.read() as session:
+            spec = views.spec_of(cohort_of(service, copy))
+            form = forms.copy_of(spec, views.budget(session, copy).cap)
+    return _new(request, service, form)
 
 
 @router.post("/cohorts")
@@ -29,23 +49,39 @@ def create(
     request: Request,
     service: Service,
     zone: Zone,
-    _me: Admin,
+    me: Admin,
     form: Annotated[forms.CohortForm, Form()],
 ) -> Response:
-    """Create a cohort."""
-    try:
-        spec = forms.cohort_spec(form)
-        service.put_cohort(spec)
-    except No as no:
-        return _list(request, service, texts.sentence(no, zone), form)
-    return RedirectResponse(f"{BASE}/cohorts/{spec.id}", 303)
+    """Create a cohort; one that is there is not changed."""
+
+    def act() -> None:
+        spec, grant = forms.cohort_spec(form), forms.optional_hours(form.grant_hours)
+        service.create_cohort(spec, grant, form.copied_from if form.staff else "", me.name)
+
+    back = f"/cohorts/{form.id.strip()}"
+    return do(act, back, zone, lambda problem: _new(request, service, form, problem))
 
 
-@router.get("/cohorts/{cohort}")
-def show_one(request: Request, cohort: str, service: Service, zone: Zone, me: Me) -> Response:
-    """One cohort, for admins and for its own staff."""
-    role_in(service, me, cohort)
-    return show_cohort(request, service, zone, me, cohort)
+@router.get("/cohorts/{cohort}/settings")
+def settings(request: Request, cohort: str, service: Service, _me: Admin) -> Response:
+    """Name, courses, limits, reserved windows and how long data is kept."""
+    return _settings(request, service, cohort)
+
+
+@router.post("/cohorts/{cohort}/about")
+def set_about(
+    request: Request,
+    cohort: str,
+    service: Service,
+    zone: Zone,
+    me: Admin,
+    form: Annotated[forms.AboutForm, Form()],
+) -> Response:
+    """Change name, organisation, beginning and courses."""
+    now = views.spec_of(cohort_of(service, cohort))
+    return _do(request, service, cohort, zone)(
+        lambda: service.put_cohort(forms.about(form, now), me.name)
+    )
 
 
 @router.post("/cohorts/{cohort}/limits")
@@ -58,15 +94,14 @@ def set_limits(
     form: Annotated[forms.LimitsForm, Form()],
 ) -> Response:
     """Change the cohort's end and what one learner and one lab may use."""
+    now = views.spec_of(cohort_of(service, cohort))
 
     def act() -> None:
-        with service.database.read() as session:
-            now = views.spec_of(views.cohort(session, cohort))
-        service.put_cohort(forms.limits(form, now))
+        service.put_cohort(forms.limits(form, now), me.name)
         if form.allowance_hours.strip():
             service.set_allowance(cohort, forms.hours(form.allowance_hours), me.name)
 
-    return do(request, service, zone, me, cohort, act)
+    return _do(request, service, cohort, zone)(act)
 
 
 @router.post("/cohorts/{cohort}/windows")
@@ -85,7 +120,7 @@ def add_window(
         need = GpuNeed(form.isolation)
         service.add_window(cohort, form.starts, form.ends, seats, need, me.name, form.prestart)
 
-    return do(request, service, zone, me, cohort, act)
+    return _do(request, service, cohort, zone)(act)
 
 
 @router.post("/cohorts/{cohort}/windows/{window}/remove")
@@ -93,21 +128,64 @@ def remove_window(
     request: Request, cohort: str, window: str, service: Service, zone: Zone, me: Admin
 ) -> Response:
     """Give reserved places up."""
-    return do(request, service, zone, me, cohort, lambda: service.remove_window(cohort, window))
+    return _do(request, service, cohort, zone)(
+        lambda: service.remove_window(cohort, window, me.name)
+    )
 
 
-def _list(
-    request: Request, service: Usage, problem: str = "", form: forms.CohortForm | None = None
+@router.post("/cohorts/{cohort}/retention")
+def set_retention(
+    request: Request,
+    cohort: str,
+    service: Service,
+    zone: Zone,
+    me: Admin,
+    until: Annotated[str, Form()] = "",
 ) -> Response:
+    """Change the day after which the people's data is deleted; empty: as the setting says."""
+
+    def act() -> None:
+        row = cohort_of(service, cohort)
+        service.set_keep_until(cohort, forms.day_end(until, row.timezone), me.name)
+
+    return _do(request, service, cohort, zone)(act)
+
+
+def _do(request: Request, service: Usage, cohort: str, zone: str) -> partial[Response]:
+    return partial(
+        do,
+        back=f"/cohorts/{cohort}/settings",
+        zone=zone,
+        show=lambda problem: _settings(request, service, cohort, problem),
+    )
+
+
+def _new(request: Request, service: Usage, form: forms.CohortForm, problem: str = "") -> Response:
+    with service.database.read() as session:
+        others = desk.list_cohorts(session)
+    status = 409 if problem else 200
+    return render(
+        request,
+        "usage/cohort_new.html",
+        status,
+        form=form,
+        problem=problem,
+        others=others,
+        **words(request),
+    )
+
+
+def _settings(request: Request, service: Usage, cohort: str, problem: str = "") -> Response:
+    row = cohort_of(service, cohort)
     with service.database.read() as session:
         return render(
             request,
-            "usage/admin.html",
+            "usage/cohort_settings.html",
             409 if problem else 200,
             problem=problem,
-            form=form or forms.CohortForm(),
-            cohorts=desk.list_cohorts(session),
-            slots=desk.slots(session),
-            courses=request.app.state.courses,
-            gpu_time=texts.gpu_time,
+            cohort=row,
+            windows=desk.windows_of(session, cohort),
+            about=forms.about_of(row),
+            deletion=dates.of(row, request.app.state.settings.usage.keep_days),
+            **words(request),
         )

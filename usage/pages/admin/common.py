@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, HTTPException, Request
 from starlette.responses import RedirectResponse, Response
 
-from core.ids import new_id
-from usage import desk, texts
+from usage import texts, views
 from usage.home import STAFF
-from usage.models import Membership
+from usage.models import Cohort, Membership
 from usage.refusals import No
 from usage.service import Usage
 from web.auth import Person, admin_only, signed_in
-from web.pages import render
 
 Admin = Annotated[Person, Depends(admin_only)]
 Me = Annotated[Person, Depends(signed_in)]
 
 BASE = "/services/usage/admin"
+
+Show = Callable[[str], Response]
+"""Draws the page again with a problem."""
 
 
 def role_in(service: Usage, me: Person, cohort: str) -> str:
@@ -35,38 +36,30 @@ def role_in(service: Usage, me: Person, cohort: str) -> str:
     return row.role
 
 
-def do(
-    request: Request, service: Usage, zone: str, me: Person, cohort: str, act: Callable[[], object]
-) -> Response:
-    """Act and show the cohort again; a refusal is shown on the page."""
+def cohort_of(service: Usage, cohort: str) -> Cohort:
+    """The cohort, else 404."""
+    with service.database.read() as session:
+        try:
+            return views.cohort(session, cohort)
+        except No:
+            raise HTTPException(404) from None
+
+
+def do(act: Callable[[], Any], back: str, zone: str, show: Show) -> Response:
+    """Act and go `back` (below the pages of administration); a refusal is shown on the page."""
     try:
         act()
     except No as no:
-        return show_cohort(request, service, zone, me, cohort, texts.sentence(no, zone))
-    return RedirectResponse(f"{BASE}/cohorts/{cohort}", 303)
+        return show(texts.sentence(no, zone))
+    return RedirectResponse(BASE + back, 303)
 
 
-def show_cohort(
-    request: Request, service: Usage, zone: str, me: Person, cohort: str, problem: str = ""
-) -> Response:
-    """The cohort's page; 409 with a `problem`."""
-    with service.database.read() as session:
-        try:
-            page = desk.cohort_page(session, cohort)
-        except No as no:
-            raise HTTPException(404, texts.sentence(no, zone)) from no
-        return render(
-            request,
-            "usage/cohort.html",
-            409 if problem else 200,
-            problem=problem,
-            page=page,
-            may_change=me.admin,
-            may_answer=role_in(service, me, cohort) in ("site", "instructor", "admin"),
-            courses=request.app.state.courses,
-            key=new_id("entry"),
-            gpu_time=texts.gpu_time,
-            exact=texts.exact_seconds,
-            reason=texts.reason,
-            words=texts.words,
-        )
+def words(request: Request) -> dict[str, Any]:
+    """What most of these pages say things with."""
+    return {
+        "courses": request.app.state.courses,
+        "gpu_time": texts.gpu_time,
+        "exact": texts.exact_seconds,
+        "reason": texts.reason,
+        "words": texts.words,
+    }

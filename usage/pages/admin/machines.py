@@ -1,31 +1,99 @@
-"""GPUs and what runs on them."""
+"""Machines: GPUs with who holds them, running labs, the queue. Live."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, HTTPException
-from starlette.responses import RedirectResponse, Response
+from fastapi import APIRouter, Form, HTTPException, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 
-from usage import texts
+from core.wire import SlotMode
+from usage import fleet, texts
 from usage.api_internal import Service, Zone
-from usage.pages.admin.common import BASE, Admin
+from usage.hub import Hub, HubDown
+from usage.pages.admin.common import BASE, Admin, words
+from usage.pulse import Pulse
 from usage.refusals import No
+from usage.service import Usage
+from web import live
+from web.i18n import gettext as _
+from web.pages import render
 
 router = APIRouter()
 
+_EVERY_S = 2.0
+
+
+@router.get("/machines")
+async def show(request: Request, service: Service, _me: Admin) -> Response:
+    """The whole page."""
+    return await _page(request, service)
+
+
+@router.get("/machines/events")
+def events(request: Request, service: Service, _me: Admin) -> StreamingResponse:
+    """The live part, whenever something changed."""
+
+    async def part() -> str:
+        context = await _context(request, service)
+        return bytes(render(request, "usage/machines_live.html", **context).body).decode()
+
+    return live.stream(request, part, _EVERY_S)
+
 
 @router.post("/slots")
-def drain(
+def set_mode(
     service: Service,
     zone: Zone,
     me: Admin,
     slot: Annotated[str, Form()],
-    drained: Annotated[bool, Form()],
+    mode: Annotated[SlotMode, Form()],
 ) -> Response:
-    """Keep new labs off a slot, or let them on again."""
+    """Keep new labs off a slot or a whole GPU, stop its labs as well, or let labs on again."""
     try:
-        service.set_slot_mode(slot, "drained" if drained else "open", me.name)
+        service.set_slot_mode(slot, mode, me.name)
     except No as no:
         raise HTTPException(404, texts.sentence(no, zone)) from no
-    return RedirectResponse(BASE, 303)
+    return RedirectResponse(f"{BASE}/machines", 303)
+
+
+@router.post("/machines/stop")
+async def stop(
+    request: Request,
+    service: Service,
+    me: Admin,
+    username: Annotated[str, Form(max_length=255)],
+    reason: Annotated[str, Form(max_length=900)] = "",
+) -> Response:
+    """Stop somebody's lab. What is saved stays on the person's volume."""
+    if not reason.strip():
+        return await _page(request, service, _("Give a reason; it stays in the audit log."))
+    hub: Hub = request.app.state.hub
+    try:
+        await hub.stop(username)
+    except HubDown:
+        said = _("The Hub does not answer, so the lab was not stopped. Try again in a minute.")
+        return await _page(request, service, said)
+    await run_in_threadpool(service.note, me.name, "lab.stop", "", username, reason)
+    pulse: Pulse = request.app.state.pulse
+    pulse.forget()
+    return RedirectResponse(f"{BASE}/machines", 303)
+
+
+async def _page(request: Request, service: Usage, problem: str = "") -> Response:
+    context = await _context(request, service)
+    status = 409 if problem else 200
+    return render(request, "usage/machines.html", status, problem=problem, **context)
+
+
+async def _context(request: Request, service: Usage) -> dict[str, Any]:
+    pulse: Pulse = request.app.state.pulse
+    servers = (await pulse.look()).servers
+
+    def read() -> fleet.Fleet:
+        with service.database.read() as session:
+            looks = service.outlooks(session)
+            return fleet.gather(session, servers, looks, service.rules, service.clock)
+
+    return {"fleet": await run_in_threadpool(read), **words(request)}

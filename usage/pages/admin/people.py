@@ -1,17 +1,90 @@
-"""Who is in a cohort: event codes and members."""
+"""Who is in a cohort: members, people of a roster who have not signed up, event codes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Request
-from starlette.responses import Response
+from fastapi import APIRouter, Form, HTTPException, Request
+from starlette.responses import RedirectResponse, Response
 
-from usage import forms, views
+from usage import codes, desk, forms, texts, views
 from usage.api_internal import Service, Zone
-from usage.pages.admin.common import Admin, do
+from usage.pages.admin.common import BASE, Admin, Me, role_in
+from usage.refusals import No
+from usage.roster import expected
+from usage.service import Usage
+from web.auth import Person
+from web.pages import render
 
 router = APIRouter()
+
+
+@router.get("/cohorts/{cohort}/people")
+def show(request: Request, cohort: str, service: Service, me: Me) -> Response:
+    """Members, expected people and event codes; staff of the cohort see the members."""
+    role_in(service, me, cohort)
+    service.note_read(me.name, "people.read", cohort)
+    return _page(request, service, me, cohort)
+
+
+@router.post("/cohorts/{cohort}/members")
+def enrol(
+    request: Request,
+    cohort: str,
+    service: Service,
+    zone: Zone,
+    me: Admin,
+    form: Annotated[forms.MemberForm, Form()],
+) -> Response:
+    """Put a person into the cohort or change their role."""
+    return _do(
+        request,
+        service,
+        zone,
+        me,
+        cohort,
+        lambda: service.enrol(
+            cohort, form.username.strip(), form.role, name=form.name.strip(), actor=me.name
+        ),
+    )
+
+
+@router.post("/cohorts/{cohort}/members/{username}/remove")
+def remove(
+    request: Request,
+    cohort: str,
+    username: str,
+    service: Service,
+    zone: Zone,
+    me: Admin,
+    reason: Annotated[str, Form()] = "",
+) -> Response:
+    """End a membership."""
+
+    def act() -> None:
+        if not reason.strip():
+            raise No("reason_missing")
+        service.remove_member(cohort, username, me.name, reason)
+
+    return _do(request, service, zone, me, cohort, act)
+
+
+@router.post("/cohorts/{cohort}/expected/{place}/{what}")
+def decide_expected(
+    request: Request,
+    cohort: str,
+    place: int,
+    what: str,
+    service: Service,
+    zone: Zone,
+    me: Admin,
+) -> Response:
+    """Confirm whoever arrived under a roster's address, or expect them no more."""
+    acts = {"confirm": service.confirm_expected, "remove": service.forget_expected}
+    if what not in acts:
+        raise HTTPException(404)
+    return _do(request, service, zone, me, cohort, lambda: acts[what](cohort, place, me.name))
 
 
 @router.post("/cohorts/{cohort}/codes")
@@ -28,27 +101,58 @@ def create_code(
     def act() -> None:
         with service.database.read() as session:
             local = views.cohort(session, cohort).timezone
+        seats = forms.whole(form.seats, "seats")
         expires = forms.with_zone(form.expires, local)
-        service.put_code(form.code, cohort, forms.whole(form.seats, "seats"), expires, form.role)
+        service.put_code(form.code, cohort, seats, expires, form.role, me.name)
 
-    return do(request, service, zone, me, cohort, act)
+    return _do(request, service, zone, me, cohort, act)
 
 
-@router.post("/cohorts/{cohort}/members")
-def enrol(
-    request: Request,
-    cohort: str,
-    service: Service,
-    zone: Zone,
-    me: Admin,
-    form: Annotated[forms.MemberForm, Form()],
+@router.get("/cohorts/{cohort}/codes/{code}/sheet")
+def sheet(request: Request, cohort: str, code: str, service: Service, _me: Admin) -> Response:
+    """A sheet to print and hang up: the address, the code, and both as a QR code."""
+    with service.database.read() as session:
+        found = codes.of_cohort(session, cohort, code)
+        if found is None:
+            raise HTTPException(404)
+        address = codes.join_address(request.app.state.settings, found.code)
+        return render(
+            request,
+            "usage/code_sheet.html",
+            code=found,
+            cohort=views.cohort(session, cohort),
+            address=address,
+            short=codes.short_address(request.app.state.settings),
+            qr=codes.qr(address),
+        )
+
+
+def _do(
+    request: Request, service: Usage, zone: str, me: Person, cohort: str, act: Callable[[], object]
 ) -> Response:
-    """Put a person into the cohort or change their role."""
-    return do(
-        request,
-        service,
-        zone,
-        me,
-        cohort,
-        lambda: service.enrol(cohort, form.username.strip(), form.role, name=form.name.strip()),
-    )
+    try:
+        act()
+    except No as no:
+        return _page(request, service, me, cohort, texts.sentence(no, zone))
+    return RedirectResponse(f"{BASE}/cohorts/{cohort}/people", 303)
+
+
+def _page(request: Request, service: Usage, me: Person, cohort: str, problem: str = "") -> Response:
+    with service.database.read() as session:
+        try:
+            row = views.cohort(session, cohort)
+        except No:
+            raise HTTPException(404) from None
+        return render(
+            request,
+            "usage/people.html",
+            409 if problem else 200,
+            problem=problem,
+            cohort=row,
+            members=desk.members(session, cohort),
+            expected=expected.of_cohort(session, cohort) if me.admin else [],
+            codes=codes.all_of(session, cohort) if me.admin else [],
+            may_change=me.admin,
+            gpu_time=texts.gpu_time,
+            words=texts.words,
+        )

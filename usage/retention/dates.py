@@ -1,0 +1,43 @@
+"""When a cohort's data is deleted, and the announcement before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from usage.models import Cohort
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """What will be, or was, deleted when."""
+
+    at: datetime | None
+    """None: never, as things are set."""
+    own: bool
+    """Set for this cohort, not by the platform's setting."""
+    announced: datetime | None
+    done: datetime | None
+
+
+def of(row: Cohort, keep_days: int) -> Deletion:
+    """When this cohort's data is deleted. `keep_days`: the setting; 0: never."""
+    otherwise = row.ends_at + timedelta(days=keep_days) if keep_days else None
+    # Never while labs of the cohort may still run.
+    own = max(row.keep_until, row.ends_at) if row.keep_until else None
+    at = own or otherwise
+    return Deletion(at, own is not None, row.deletion_announced_at, row.data_deleted_at)
+
+
+def announced(session: Session, keep_days: int) -> list[tuple[Cohort, Deletion]]:
+    """The cohorts whose deletion is announced and not done, the next one first."""
+    rows = session.scalars(
+        select(Cohort).where(
+            Cohort.deletion_announced_at.is_not(None), Cohort.data_deleted_at.is_(None)
+        )
+    )
+    found = [(row, of(row, keep_days)) for row in rows]
+    return sorted(found, key=lambda pair: pair[1].at or pair[0].ends_at)
