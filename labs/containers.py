@@ -10,6 +10,7 @@ private network, or a device but the leased one.
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +57,11 @@ def image_of(course: Course, lease: Lease | None, settings: Settings) -> str:
     """Docker image of the course's lab: its GPU image on a real GPU, else its image."""
     named = course.gpu_image if _real(lease) and course.gpu_image else course.image
     return settings.labs.images[named]
+
+
+def cpus(settings: Settings) -> float:
+    """CPUs of one lab: the setting, but no more than the machine has; Docker refuses more."""
+    return min(settings.labs.cpus, float(os.cpu_count() or 1))
 
 
 def limit_ms(lease: Lease | None, settings: Settings) -> int:
@@ -166,7 +172,7 @@ def _host_config(
         "shm_size": memory // 4,  # PyTorch's data loaders pass batches through it
         "mem_limit": memory,
         "memswap_limit": memory,  # the same: no swap
-        "nano_cpus": int(settings.labs.cpus * 1_000_000_000),
+        "nano_cpus": int(cpus(settings) * 1_000_000_000),
         "pids_limit": settings.labs.pids,
         "oom_score_adj": 500,  # when the machine runs out of memory, labs go before the platform
         "network_mode": settings.network,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -31,6 +32,12 @@ HOST: dict[str, Any] = {
     ],
     "log_config": LogConfig(type="json-file", config={"max-size": "5m", "max-file": "2"}),
 }
+
+
+@pytest.fixture(autouse=True)
+def _four_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+
 
 ENVIRONMENT = {
     "DLI_COURSE": "intro",
@@ -128,3 +135,12 @@ def test_any_name_gives_docker_names_of_its_own(name: str) -> None:
 def test_a_short_limit_never_becomes_no_limit() -> None:
     got = made(lease(slot(), limit_ms=1))
     assert got.entrypoint[-1] == "1"  # `timeout 0` would mean no limit
+
+
+@pytest.mark.parametrize(("processors", "cpus"), [(1, 1), (2, 1.5), (None, 1)])
+def test_a_lab_never_asks_for_more_processors_than_there_are(
+    processors: int | None, cpus: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: processors)
+    host = plan(None, course(), lab(), "kim", "ko", "172.30.0.1", SETTINGS).host_config
+    assert host["nano_cpus"] == cpus * 1_000_000_000
