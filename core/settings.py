@@ -111,6 +111,10 @@ class Grader(_Section):
     max_submission_mb: int = Field(20, ge=1, le=1024, description="Largest submission")
     learner_quota_mb: int = Field(1000, ge=1, description="All submissions of one learner together")
     max_files: int = Field(200, ge=1, le=10000, description="Most files in one submission")
+    refused_types: list[str] = Field(
+        [".exe", ".dll", ".so", ".dylib", ".pyd", ".com", ".bat", ".msi"],
+        description="Endings of file names that cannot be submitted",
+    )
     wall_seconds: int = Field(300, ge=5, le=86400, description="Longest run of one notebook")
     memory_mb: int = Field(2048, ge=256, description="Memory of one grading container")
     pids: int = Field(256, ge=16, description="Processes and threads in one grading container")

@@ -97,7 +97,12 @@ def _take(
     """Check and accept; each refusal as a sentence that says what to do."""
     limits = desk.settings.grader
     try:
-        contents = intake.check(received[0], limits.max_submission_mb * 1_000_000, limits.max_files)
+        contents = intake.check(
+            received[0],
+            limits.max_submission_mb * 1_000_000,
+            limits.max_files,
+            [ending.casefold() for ending in limits.refused_types],
+        )
         arrived = accepting.Arrived(*received, contents)
         quota = limits.learner_quota_mb * 1_000_000
         return accepting.accept(desk.database, desk.blobs, work, key, arrived, quota)

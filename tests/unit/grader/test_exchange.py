@@ -219,6 +219,10 @@ def test_a_sparse_member_is_refused(published: Service) -> None:
         ({"notes.txt": b"hello"}, "no notebook"),
         ({f"{n}.txt": b"" for n in range(21)}, "More than 20 files"),
         ({"big.bin": b"\0" * 1_500_000}, "larger than 1 MB"),
+        ({"sums.ipynb": b"{}", "run.EXE": b""}, r"run\.EXE is of a type"),
+        ({"a.txt": b"", "A.txt": b""}, "same name"),
+        ({"\u00e9.txt": b"", "e\u0301.txt": b""}, "same name"),
+        ({"a": b"", "a/b": b""}, "same name"),
         ({"huge.bin": b"\0" * 4_000_000}, "larger than 1 MB"),
     ],
 )
