@@ -70,6 +70,42 @@ def down(
     steps_down.leave_engine(settings, steps)
 
 
+@app.command(help=_("Keep everything in one file; the platform may run meanwhile."))
+def backup(
+    file: Annotated[Path, typer.Argument(help=_("A new file, such as dli-2026-11-22.tar.gz"))],
+    with_homes: Annotated[
+        bool, typer.Option("--homes/--no-homes", help=_("Also every learner's home folder"))
+    ] = False,
+    with_secrets: Annotated[
+        bool,
+        typer.Option(
+            "--secrets/--no-secrets", help=_("Also the keys: without them old receipts fail")
+        ),
+    ] = True,
+) -> None:
+    """Databases, submissions, gradebooks; with what is asked for."""
+    from cli import backup as archive
+
+    settings = core_settings.load()
+    with Steps(console).step(_("Back up {instance}", instance=settings.instance)) as step:
+        done = archive.make(
+            settings, file, with_secrets=with_secrets, with_homes=with_homes, report=step.detail
+        )
+        step.note(_("{count} files, {size:.1f} MB", count=done["files"], size=done["bytes"] / 1e6))
+
+
+@app.command(help=_("Put a backup into an instance that holds nothing yet."))
+def restore(file: Annotated[Path, typer.Argument(help=_("A file made by ./dli backup"))]) -> None:
+    """Then `./dli up`."""
+    from cli import restore as archive
+
+    settings = core_settings.load()
+    with Steps(console).step(_("Restore {instance}", instance=settings.instance)) as step:
+        manifest = archive.restore(settings, file, step.detail)
+        step.note(_("as of {time}", time=manifest["made_at"]))
+    console.print(_("Now start it: ./dli up"))
+
+
 @app.command(help=_("What runs, since when, and where."))
 def status() -> None:
     """A table of the processes. Exit code 1 when the platform is not up."""
