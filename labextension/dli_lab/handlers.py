@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from http import HTTPStatus
@@ -12,11 +13,20 @@ from jupyter_server.base.handlers import APIHandler
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPResponse
 from tornado.web import HTTPError, authenticated
 
-from dli_lab import submission
+from dli_lab import counting, coursework
 
 LANGUAGES = ("ko", "en")
+WAIT_S = 25.0
+"""So long the usage service may hold a question about the status."""
+
 _TIMEOUT_S = 10.0
 _BODY_MAX = 10_000
+_ID = "([0-9A-Za-z][0-9A-Za-z_-]{0,99})"
+
+FEEDBACK_POLICY = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
+    "frame-ancestors 'self'"
+)
 
 
 class UsageHandler(APIHandler):
@@ -34,7 +44,7 @@ class UsageHandler(APIHandler):
                 method=method,
                 headers={"Authorization": f"token {token}", "Content-Type": "application/json"},
                 body=None if method == "GET" else json.dumps(body or {}),
-                request_timeout=_TIMEOUT_S,
+                request_timeout=_TIMEOUT_S + WAIT_S,
                 raise_error=False,
             )
         except (HTTPClientError, OSError) as error:
@@ -77,10 +87,14 @@ class StatusHandler(UsageHandler):
 
     @authenticated
     async def get(self) -> None:
-        """Polled by the status bar."""
-        answer = await self.usage("GET", f"/status?{urlencode({'lang': self.language()})}")
+        """Asked by the status bar. With ``known`` it is answered when something has changed."""
+        query = {"lang": self.language()}
+        if known := self.get_query_argument("known", ""):
+            query |= {"known": known[:100], "wait": str(WAIT_S)}
+        answer = await self.usage("GET", f"/status?{urlencode(query)}")
         status = json.loads(answer.body)
-        status["assignment"] = os.environ.get("DLI_ASSIGNMENT", "")
+        for name in ("course", "lab", "cohort", "assignment"):
+            status[name] = os.environ.get(f"DLI_{name.upper()}", "")
         self.finish(json.dumps(status))
 
 
@@ -107,13 +121,52 @@ class RequestsHandler(UsageHandler):
         self.pass_on(await self.usage("POST", "/requests", asked))
 
 
-class SubmitHandler(UsageHandler):
-    """Hand in the lab's assignment."""
+class AssignmentsHandler(UsageHandler):
+    """The assignments side panel."""
 
     @authenticated
-    async def post(self) -> None:
-        """Answers ``{"receipt": {…}}`` or ``{"error": "a sentence"}``."""
-        self.finish(json.dumps(await submission.submit(self.language())))
+    async def get(self) -> None:
+        """``{"assignments": […], "current": id}`` or ``{"error": sentence}``."""
+        self.finish(json.dumps(await asyncio.to_thread(coursework.listing, self.language())))
+
+
+class AssignmentHandler(UsageHandler):
+    """What can be done with one assignment."""
+
+    @authenticated
+    async def post(self, course: str, assignment: str, action: str) -> None:
+        """fetch, validate, submit, or restore with body ``{"submission": id}``."""
+        given = [course, assignment]
+        if action == "restore":
+            given.append(str(self.json_body().get("submission", ""))[:200])
+        act = getattr(coursework, action)
+        answer = await asyncio.to_thread(act, self.language(), *given)
+        for result in answer.get("notebooks", []):
+            counting.TALLY.check(bool(result["passed"]))
+        self.finish(json.dumps(answer))
+
+
+class FeedbackHandler(UsageHandler):
+    """A released feedback page: hostile HTML, so it gets no script, no origin, no network."""
+
+    @property
+    def content_security_policy(self) -> str:
+        """Instead of Jupyter Server's own."""
+        return FEEDBACK_POLICY
+
+    @authenticated
+    async def get(self, submission: str, notebook: str) -> None:
+        """The page, or 404."""
+        from grader.exchange.client import Refused, Unavailable
+
+        try:
+            page = await asyncio.to_thread(
+                coursework.feedback, self.language(), submission, notebook
+            )
+        except (Refused, Unavailable) as error:
+            raise HTTPError(HTTPStatus.NOT_FOUND, str(error)) from None
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.finish(page)
 
 
 def register(serverapp: Any) -> None:
@@ -125,6 +178,8 @@ def register(serverapp: Any) -> None:
             (f"{base}/status", StatusHandler),
             (f"{base}/warnings/([0-9A-Za-z_-]{{1,100}})/seen", SeenHandler),
             (f"{base}/requests", RequestsHandler),
-            (f"{base}/submit", SubmitHandler),
+            (f"{base}/assignments", AssignmentsHandler),
+            (f"{base}/assignments/{_ID}/{_ID}/(fetch|validate|submit|restore)", AssignmentHandler),
+            (f"{base}/submissions/{_ID}/feedback/([^/]{{1,200}})", FeedbackHandler),
         ],
     )

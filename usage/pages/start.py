@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 from urllib.parse import quote
 
@@ -13,15 +14,19 @@ from core.course import Lab
 from core.wire import GpuNeed, ReserveRequest
 from usage import home, texts
 from usage.api_internal import Service, Zone
-from usage.hub import HubDown, Server
+from usage.hub import Hub, HubDown, Server
 from usage.pages.home import HOME, Me, hub_of, page
 from usage.refusals import No
 from usage.service import Usage
 from web import i18n
 from web.auth import Person
 from web.i18n import gettext as _
+from web.pages import render
 
 router = APIRouter()
+
+_STOP_S = 30
+"""So long a lab may take to stop before its successor is refused."""
 
 
 @router.post("/queue/leave")
@@ -43,18 +48,55 @@ async def start(
     gpu: Annotated[str, Form()] = "no",
 ) -> Response:
     """Ask the Hub for the lab and go to its pending page."""
+    return await _launch(request, service, zone, me, _options(course, lab, cohort, gpu))
+
+
+@router.get("/continue")
+def offer_to_continue(
+    request: Request, _me: Me, course: str = "", lab: str = "", cohort: str = ""
+) -> Response:
+    """Where JupyterLab sends somebody whose GPU time is over: it goes on by itself from there."""
+    ours = request.headers.get("sec-fetch-site") == "same-origin"
+    wanted = {"course": course, "lab": lab, "cohort": cohort}
+    return render(request, "usage/continue.html", wanted=wanted, at_once=ours)
+
+
+@router.post("/continue")
+async def go_on(
+    request: Request,
+    service: Service,
+    zone: Zone,
+    me: Me,
+    course: Annotated[str, Form()],
+    lab: Annotated[str, Form()],
+    cohort: Annotated[str, Form()],
+) -> Response:
+    """The same lab without a GPU, on the same files; what is left of the GPU lab is stopped."""
+    options = _options(course, lab, cohort, "no")
+    return await _launch(request, service, zone, me, options, instead_of_gpu=True)
+
+
+def _options(course: str, lab: str, cohort: str, gpu: str) -> dict[str, str]:
+    language = i18n.language()
+    return {"course": course, "lab": lab, "cohort": cohort, "gpu": gpu, "language": language}
+
+
+async def _launch(
+    request: Request,
+    service: Usage,
+    zone: str,
+    me: Person,
+    options: dict[str, str],
+    instead_of_gpu: bool = False,
+) -> Response:
+    """Start the lab and go to its pending page, or show the home with why not."""
     mine = await run_in_threadpool(home.purses, service, me.name)
-    problem = _cannot_start(request, mine, course, lab, cohort, gpu)
+    problem = _cannot_start(request, mine, options)
     if problem:
         return await page(request, service, me, problem, 409)
-    options = {
-        "course": course,
-        "lab": lab,
-        "cohort": cohort,
-        "gpu": gpu,
-        "language": i18n.language(),
-    }
     try:
+        if instead_of_gpu:
+            await _end_gpu_lab(hub_of(request), me, options)
         return RedirectResponse(await _begin(request, service, me, options), 303)
     except _OtherLab:
         text = _("Another lab of yours is running. Stop it first, then start this one.")
@@ -67,6 +109,20 @@ async def start(
             "Try again in a minute."
         )
         return await page(request, service, me, text, 503)
+
+
+async def _end_gpu_lab(hub: Hub, me: Person, options: dict[str, str]) -> None:
+    """Stop this lab if it runs with a GPU, and wait until it is gone. Raises HubDown."""
+    for _try in range(_STOP_S * 2):
+        server = await hub.server(me.name)
+        same = server is not None and all(
+            server.options.get(key) == options[key] for key in ("course", "lab")
+        )
+        if server is None or not same or server.options.get("gpu") != "yes":
+            return
+        if server.state != "stopping":
+            await hub.stop(me.name)
+        await asyncio.sleep(0.5)
 
 
 class _OtherLab(Exception):
@@ -137,21 +193,20 @@ async def ask(
     return RedirectResponse(HOME, 303)
 
 
-def _cannot_start(
-    request: Request, mine: list[home.Purse], course: str, lab: str, cohort: str, gpu: str
-) -> str:
+def _cannot_start(request: Request, mine: list[home.Purse], options: dict[str, str]) -> str:
     """Why this form cannot be right; empty when it can. The lease decides the rest."""
+    course, cohort = options["course"], options["cohort"]
     found = request.app.state.courses.get(course)
     purse = next((p for p in mine if p.id == cohort and course in p.courses), None)
     if found is None or purse is None:
         return _("You are not enrolled in this course. Ask your instructor.")
     if not purse.open:
         return _("%(cohort)s is not open now.") % {"cohort": purse.name}
-    wanted: Lab | None = found.lab(lab)
+    wanted: Lab | None = found.lab(options["lab"])
     if wanted is None:
         return _("This course has no such lab. Choose one of those listed.")
     allowed = {"none": ("no",), "optional": ("yes", "no"), "required": ("yes", "no")}
-    if gpu not in allowed[wanted.gpu.need]:
+    if options["gpu"] not in allowed[wanted.gpu.need]:
         return _("This lab runs without a GPU. Start it that way.")
     return ""
 

@@ -24,6 +24,9 @@
     });
   });
 
+  // A step that one of our own pages has led to: it goes on by itself.
+  document.querySelectorAll("form[data-at-once]").forEach((form) => form.requestSubmit());
+
   // Moments are written in the platform's zone; who is in another one reads their own time too.
   const ownTimes = (place) => {
     const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;

@@ -66,6 +66,7 @@ class HubDouble(Hub):
 
     async def stop(self, username: str) -> None:
         self.stopped.append(username)
+        self.servers.pop(username, None)
 
 
 @dataclass

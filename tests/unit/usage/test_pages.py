@@ -87,6 +87,28 @@ def test_start_asks_the_hub_and_goes_to_its_pending_page(service: Running) -> No
     assert service.hub.started == [("ann", options)]
 
 
+def test_going_on_without_a_gpu_ends_the_gpu_lab_first(service: Running) -> None:
+    wanted = {"course": "intro", "lab": "first", "cohort": "kt"}
+    offer = service.page("/continue?course=intro&lab=first&cohort=kt")
+    assert 'name="lab" value="first"' in offer.text
+    assert "data-at-once" not in offer.text, "a link from elsewhere starts nothing by itself"
+    url = f"{service.url}/continue?course=intro&lab=first&cohort=kt"
+    assert "data-at-once" in httpx.get(url, headers={"Sec-Fetch-Site": "same-origin"}).text
+    service.hub.servers["ann"] = Server("ready", {**wanted, "gpu": "yes"}, "/user/ann/")
+    answer = service.send("/continue", **wanted)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/hub/spawn-pending/ann")
+    assert service.hub.stopped == ["ann"]
+    assert service.hub.started == [("ann", {**wanted, "gpu": "no", "language": "en"})]
+
+
+def test_going_on_leaves_another_lab_alone(service: Running) -> None:
+    other = {"course": "intro", "lab": "plain", "cohort": "kt", "gpu": "no"}
+    service.hub.servers["ann"] = Server("ready", other, "/user/ann/")
+    answer = service.send("/continue", course="intro", lab="first", cohort="kt")
+    assert answer.status_code == 409
+    assert service.hub.stopped == service.hub.started == []
+
+
 @pytest.mark.parametrize(
     ("form", "sentence"),
     [

@@ -1,0 +1,44 @@
+"""Run a notebook's visible tests: ``python -m dli_lab.validating NOTEBOOK`` prints JSON.
+
+A process of its own, because nbgrader is heavy and a notebook may run for minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import Any
+
+MOST_CELLS, MOST_CHARACTERS = 20, 2000
+
+
+def summary(result: dict[str, Any]) -> dict[str, Any]:
+    """What the panel shows of nbgrader's result."""
+    changed = [*result.get("changed", []), *result.get("type_changed", [])]
+    failed = result.get("failed", [])
+    return {
+        "passed": not failed and not changed,
+        "failed": [
+            {"source": _cut(cell["source"]), "error": _cut(cell.get("error", ""))}
+            for cell in failed[:MOST_CELLS]
+        ],
+        "changed": [_cut(cell["source"]) for cell in changed[:MOST_CELLS]],
+    }
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} …"
+
+
+def main(arguments: list[str]) -> int:
+    """0 with a result on standard output."""
+    from nbgrader.validator import Validator
+
+    logging.disable(logging.CRITICAL)
+    print(json.dumps(summary(Validator().validate(arguments[0]))))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
