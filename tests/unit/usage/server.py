@@ -47,6 +47,7 @@ class HubDouble(Hub):
         self.servers: dict[str, Server] = {}
         self.started: list[tuple[str, dict[str, str]]] = []
         self.stopped: list[str] = []
+        self.stops_at_once = False
 
     async def close(self) -> None:
         pass
@@ -66,7 +67,8 @@ class HubDouble(Hub):
 
     async def stop(self, username: str) -> None:
         self.stopped.append(username)
-        self.servers.pop(username, None)
+        if self.stops_at_once:
+            self.servers.pop(username, None)
 
 
 @dataclass

@@ -95,7 +95,9 @@ def test_going_on_without_a_gpu_ends_the_gpu_lab_first(service: Running) -> None
     url = f"{service.url}/continue?course=intro&lab=first&cohort=kt"
     assert "data-at-once" in httpx.get(url, headers={"Sec-Fetch-Site": "same-origin"}).text
     service.hub.servers["ann"] = Server("ready", {**wanted, "gpu": "yes"}, "/user/ann/")
+    service.hub.stops_at_once = True
     answer = service.send("/continue", **wanted)
+    service.hub.stops_at_once = False
     assert (answer.status_code, answer.headers["location"]) == (303, "/hub/spawn-pending/ann")
     assert service.hub.stopped == ["ann"]
     assert service.hub.started == [("ann", {**wanted, "gpu": "no", "language": "en"})]
