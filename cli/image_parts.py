@@ -27,6 +27,7 @@ GLIBC = 36
 
 PULL_SECONDS = 20
 DEBIAN = "bookworm"
+DEBIAN_KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
 class PartError(RuntimeError):
@@ -102,6 +103,7 @@ def _bootstrap_base(tag: str) -> None:
                 [
                     tool,
                     "--variant=minbase",
+                    "--force-check-gpg",  # Ubuntu has Debian's keys in a package apart
                     "--include=python3,ca-certificates",
                     "--exclude=e2fsprogs",
                     DEBIAN,
@@ -144,25 +146,31 @@ def _import_base(root: Path, tag: str) -> None:
 
 
 def _debootstrap() -> str:
-    for place in (shutil.which("debootstrap"), "/usr/sbin/debootstrap"):
-        if place and Path(place).exists():
-            break
-    else:
-        if os.geteuid() == 0 and shutil.which("apt-get"):
-            subprocess.run(["apt-get", "update", "-qq"], check=False, capture_output=True)
-            subprocess.run(
-                ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "debootstrap"],
-                check=False,
-                capture_output=True,
-            )
-        place = shutil.which("debootstrap") or "/usr/sbin/debootstrap"
-    if not Path(place).exists() or os.geteuid() != 0:
+    """The tool, with Debian's keys; installed when this account may. Raises PartError."""
+    root = os.geteuid() == 0
+    if root and shutil.which("apt-get") and not (_tool() and DEBIAN_KEYS.exists()):
+        packages = ["debootstrap", "debian-archive-keyring", "gpgv"]
+        quiet = ["-y", "-qq", "--no-install-recommends"]
+        subprocess.run(["apt-get", "update", "-qq"], check=False, capture_output=True)
+        subprocess.run(
+            ["apt-get", "install", *quiet, *packages],
+            check=False,
+            capture_output=True,
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        )
+    tool = _tool()
+    if not tool or not DEBIAN_KEYS.exists() or not root:
         raise PartError(
             f"no base image: no registry has debian:{DEBIAN}-slim for this Docker engine, and "
             "debootstrap needs root. Either run `docker pull` against a registry you have and tag "
-            "it dli/base:bookworm, or run `sudo apt install debootstrap` and `./dli up` as root"
+            "it dli/base:bookworm, or run `sudo apt-get install debootstrap "
+            "debian-archive-keyring` and `./dli up` as root"
         )
-    return place
+    return tool
+
+
+def _tool() -> str | None:
+    return shutil.which("debootstrap") or shutil.which("debootstrap", path="/usr/sbin")
 
 
 # ---- wheels -------------------------------------------------------------------------------------
