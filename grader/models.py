@@ -91,6 +91,22 @@ class Fetch(Base):
     fetched_at: Mapped[datetime]
 
 
+class Solution(Base):
+    """The solved version of an assignment, which a cohort's learners may read from now on."""
+
+    __tablename__ = "solutions"
+
+    course: Mapped[str] = mapped_column(primary_key=True)
+    cohort: Mapped[str] = mapped_column(primary_key=True)
+    assignment: Mapped[str] = mapped_column(primary_key=True)
+    archives: Mapped[dict[str, Any]]
+    """Blob of the archive by language."""
+    released_at: Mapped[datetime]
+    released_by: Mapped[str]
+    early: Mapped[bool]
+    """Released before the assignment closed, knowingly."""
+
+
 class Dates(Base):
     """Rules of one assignment that replace course.toml's: one person's, or a whole cohort's.
 
