@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, case, func, select
 from sqlalchemy.orm import Session
 
 from core.clock import now
@@ -69,10 +69,11 @@ def accept(
         known = _of_key(session, work, key, arrived.sha256)
         if known is not None:
             return known
-        made = _attempts(session, work)
+        made, used = _so_far(session, work)
         when = dates.of(session, work.course, work.cohort, work.assignment, work.username)
         _check(when, received, made)
-        _check_room(session, work.username, arrived.size, quota)
+        if used + arrived.size > quota:
+            raise NoRoom(arrived.size, max(quota - used, 0), quota)
         submission = Submission(
             id=new_id("sub"),
             course=work.course,
@@ -91,7 +92,7 @@ def accept(
         session.flush()
         if work.assignment.autograde:
             target = (work.course, work.assignment.id, submission.id)
-            jobs.ask(session, "grade", target, work.username)
+            jobs.add(session, "grade", target, work.username, cohort=work.cohort)
     return submission
 
 
@@ -107,16 +108,19 @@ def _of_key(session: Session, work: Work, key: str, sha256: str) -> Submission |
     return known
 
 
-def _attempts(session: Session, work: Work) -> int:
-    last = session.scalar(
-        select(func.max(Submission.attempt)).where(
-            Submission.username == work.username,
-            Submission.course == work.course,
-            Submission.cohort.in_((work.cohort, "")),
-            Submission.assignment == work.assignment.id,
-        )
+def _so_far(session: Session, work: Work) -> tuple[int, int]:
+    """Attempts at this work, and bytes of everything that the person handed in."""
+    this_work = and_(
+        Submission.course == work.course,
+        Submission.cohort.in_((work.cohort, "")),
+        Submission.assignment == work.assignment.id,
     )
-    return last or 0
+    attempts, used = session.execute(
+        select(func.max(case((this_work, Submission.attempt))), func.sum(Submission.size)).where(
+            Submission.username == work.username
+        )
+    ).one()
+    return int(attempts or 0), int(used or 0)
 
 
 def _check(when: dates.When, received: datetime, made: int) -> None:
@@ -124,12 +128,3 @@ def _check(when: dates.When, received: datetime, made: int) -> None:
         raise Closed
     if when.attempts is not None and made >= when.attempts:
         raise NoMoreAttempts
-
-
-def _check_room(session: Session, username: str, size: int, quota: int) -> None:
-    used = session.scalar(
-        select(func.coalesce(func.sum(Submission.size), 0)).where(Submission.username == username)
-    )
-    left = max(quota - int(used or 0), 0)
-    if size > left:
-        raise NoRoom(size, left, quota)

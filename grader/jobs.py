@@ -64,6 +64,20 @@ def ask(
     if known is not None:
         known.batch = batch or known.batch
         return known
+    return add(session, kind, target, by, batch, cohort)
+
+
+def add(
+    session: Session,
+    kind: str,
+    target: tuple[str, str, str],
+    by: str,
+    batch: str = "",
+    cohort: str = "",
+) -> Job:
+    """Queue a job of which it is known that there is none yet; `cohort` is its own or its
+    submission's."""
+    course, assignment, submission = target
     at = now()
     job = Job(
         id=new_id("job"),
