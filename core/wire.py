@@ -111,6 +111,24 @@ class SeenContainer:
     held_ms: int
     """Age of the container's first process by the boot clock; last known age once it ended."""
     running: bool
+    gpu_quiet_ms: int | None = None
+    """For so long its GPUs are known to have computed nothing for it; None: they do, or nobody
+    knows."""
+
+
+@dataclass(frozen=True)
+class StrayProcess:
+    """A process that holds a GPU without a lease for it."""
+
+    gpu: str
+    device: str
+    pid: int
+    name: str
+    container: str
+    """Empty: in no container."""
+    memory_mb: int | None
+    why: str
+    """no_container, no_lease (a container that is no lab with a lease) or not_its_gpu."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +137,7 @@ class Observation:
 
     boot_id: str
     containers: list[SeenContainer]
+    strays: list[StrayProcess] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,7 @@ import os
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -35,7 +33,9 @@ from core.log import event
 from core.settings import Settings
 from core.wire import LeaseOrder, Observation, Slot
 from labs import inventory, network
+from labs.every import Every
 from labs.exits import Exits
+from labs.gpu_watch import GpuWatch
 from labs.held import started_ms
 from labs.simulated import SimulationError
 from labs.watch import Deed, Memory, Watched, deed, next_deed_ms, report
@@ -69,6 +69,7 @@ class Agent:
         self._labs = memory.labs
         self._lock = threading.Lock()
         self._exits = Exits()
+        self._gpus = GpuWatch()
         self._ended = False
         self._looked_ms = 0
         self._beat_ms = boot_ms() - LOOK_OVERDUE_MS  # the first report does not wait
@@ -86,17 +87,18 @@ class Agent:
 
     def run(self) -> None:
         """Watch until `stop`."""
-        with ThreadPoolExecutor(4, "agent") as pool:
+        with ThreadPoolExecutor(5, "agent") as pool:
             turns = [
-                _Turn(pool, LOOK_S, self.look),
-                _Turn(
+                Every(pool, LOOK_S, self.look),
+                Every(
                     pool,
                     float(self.settings.usage.heartbeat_seconds),
                     self.beat,
                     lambda: self._ended,
                 ),
-                _Turn(pool, INVENTORY_S, self.tell_inventory, self._needs_inventory),
-                _Turn(pool, GUARD_S, self.guard),
+                Every(pool, INVENTORY_S, self.tell_inventory, self._needs_inventory),
+                Every(pool, GUARD_S, self.guard),
+                Every(pool, LOOK_S, self.look_at_gpus),
             ]
             while not self._stopped.is_set():
                 self._note_ends(self._exits.wait(self.enforce()))
@@ -175,14 +177,16 @@ class Agent:
             return
         labels = found["Config"]["Labels"] or {}
         lease_id = labels.get("dli.lease", "")
-        if not lease_id and not found["HostConfig"].get("DeviceRequests"):
+        if not lease_id and not _devices(found["HostConfig"]):
             self._ignored.add(container_id)  # a lab without GPU: its own deadline is enough
             return
         pid = found["State"]["Pid"]
         started = started_ms(pid) if pid else None
         if started is None:
             return  # not running yet, or no longer
-        lab = Watched(container_id, lease_id, pid, started, int(labels.get("dli.grant-ms", "0")))
+        grant = int(labels.get("dli.grant-ms", "0"))
+        devices = _devices(found["HostConfig"])
+        lab = Watched(container_id, lease_id, pid, started, grant, devices=devices)
         with self._lock:
             self._labs[container_id] = lab.at(boot_ms())
         self._follow(lab)
@@ -197,6 +201,12 @@ class Agent:
         if self._docker is None:
             self._docker = docker.from_env(timeout=20).api
         return self._docker
+
+    def look_at_gpus(self) -> None:
+        """See which labs leave their GPUs alone, and who holds one without a lease."""
+        with self._lock:
+            labs = [lab for lab in self._labs.values() if lab.running]
+        self._gpus.look(labs, boot_ms())
 
     # -- heartbeat ---------------------------------------------------------------------------------
 
@@ -214,7 +224,9 @@ class Agent:
             news, self._ended = self._ended, False
         now = self._beat_ms = boot_ms()
         try:
-            orders = self._usage.observe(self.host, Observation(boot_id(), report(labs, now)))
+            seen = report(labs, now, self._gpus.quiet_ms)
+            told = Observation(boot_id(), seen, self._gpus.strays(now))
+            orders = self._usage.observe(self.host, told)
         except _USAGE_ERRORS as error:
             self._usage_is(False, str(error))
             self._ended = self._ended or news
@@ -321,37 +333,10 @@ class Agent:
             event(_log, "lab not ended", container=lab.container_id[:12], error=str(error))
 
 
-class _Turn:
-    """Something that happens every `every_s` seconds in the pool, never twice at once."""
-
-    def __init__(
-        self,
-        pool: ThreadPoolExecutor,
-        every_s: float,
-        work: Callable[[], None],
-        sooner: Callable[[], bool] = lambda: False,
-    ) -> None:
-        self._pool = pool
-        self._every_s = every_s
-        self._work = work
-        self._sooner = sooner
-        self._next = 0.0
-        self._running: Future[None] | None = None
-
-    def maybe(self) -> None:
-        """Start it when it is due and the last one is over; log what the last one raised."""
-        if self._running is not None:
-            if not self._running.done():
-                return
-            error = self._running.exception()
-            self._running = None
-            if error is not None:
-                _log.error("agent: a turn failed", exc_info=error)
-        now = time.monotonic()
-        if now < self._next and not (self._sooner() and now >= self._next - self._every_s + 1):
-            return
-        self._next = now + self._every_s
-        self._running = self._pool.submit(self._work)
+def _devices(host_config: dict[str, Any]) -> list[str]:
+    """The GPUs that a container was given; a request without ids asks for any: named so."""
+    requests = host_config.get("DeviceRequests") or []
+    return [str(one) for request in requests for one in request.get("DeviceIDs") or ["any"]]
 
 
 def main() -> int:

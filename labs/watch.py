@@ -6,7 +6,8 @@ All times are milliseconds of held time (labs.held) or of the boot clock (core.c
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,8 @@ class Watched:
     """When (boot clock) its lease was first seen to be over by order, not by time."""
     gone_since_ms: int | None = None
     """When (boot clock) its process was first seen to be gone."""
+    devices: list[str] = field(default_factory=list)
+    """UUIDs of the GPUs or slices it was given; empty: none, or simulated ones."""
 
     def at(self, now_ms: int) -> Watched:
         """Itself, still running at `now_ms`."""
@@ -99,10 +102,18 @@ def next_deed_ms(lab: Watched, order: LeaseOrder | None, now_ms: int, grace_ms: 
     return min((ms for ms in left if ms > 0), default=None)
 
 
-def report(labs: list[Watched], now_ms: int) -> list[SeenContainer]:
-    """Labs with a lease, as the usage service is told of them."""
+def report(
+    labs: list[Watched], now_ms: int, quiet_ms: Callable[[str, int], int | None] = lambda *_: None
+) -> list[SeenContainer]:
+    """Labs with a lease, as the usage service is told of them. `quiet_ms`: see GpuWatch."""
     return [
-        SeenContainer(lab.container_id, lab.lease_id, lab.held_ms, lab.reported_running(now_ms))
+        SeenContainer(
+            lab.container_id,
+            lab.lease_id,
+            lab.held_ms,
+            lab.reported_running(now_ms),
+            quiet_ms(lab.container_id, now_ms),
+        )
         for lab in labs
         if lab.lease_id
     ]

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from core.ids import new_id
 from core.units import units
 from core.wire import LeaseOrder, Observation, SeenContainer
-from usage import accounts, grants, ledger
+from usage import accounts, grants, idle, ledger
 from usage.leases import (
     MOST_HELD_MS,
     OPEN,
@@ -99,6 +99,8 @@ def _one(
     row.missing = 0
     # A held time beyond every lab's is a fault of the agent's: it must not become a charge.
     see(row, seen.held_ms if 0 <= seen.held_ms <= MOST_HELD_MS else row.held_ms, time)
+    quiet = seen.gpu_quiet_ms
+    row.gpu_quiet_since_ms = None if quiet is None else max(0, row.held_ms - max(0, quiet))
     if not seen.running:
         # While it is still being started the spawner says how that ended (a failed start is free).
         if row.state == "active":
@@ -162,7 +164,7 @@ def _forecast(
     session: Session, known: Known, row: LeaseRow, rules: Rules, time: Clock
 ) -> grants.Stop:
     running, money = _situation(session, known, row, time, held_now(row, time))
-    idle_left = grants.idle_left(running.held_ms, row.idle_since_ms, rules.idle_ms)
+    idle_left = grants.idle_left(running.held_ms, idle.of_both(row, running.held_ms), rules.idle_ms)
     return grants.forecast(
         replace(running, idle_left_ms=idle_left),
         money,

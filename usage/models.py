@@ -225,7 +225,10 @@ class LeaseRow(Base):
     closing: Mapped[str] = mapped_column(default="")
     """Why its grant is not extended any more, though time and money are left; empty: it is."""
     idle_since_ms: Mapped[int | None]
-    """Held time since when the lab is known to be idle; None: it works, or nobody knows."""
+    """Held time since when the lab's server says that nothing runs there; None: something does, or
+    nobody knows."""
+    gpu_quiet_since_ms: Mapped[int | None]
+    """Held time since when its host knows that its GPUs compute nothing; None as above."""
     busy_ms: Mapped[int] = mapped_column(default=0)
     """Held time in which its kernels were known to work."""
     told_ms: Mapped[int] = mapped_column(default=0)

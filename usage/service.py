@@ -6,6 +6,7 @@ Raises usage.refusals.No for what cannot be; the callers turn it into a sentence
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -48,6 +49,7 @@ from usage.prestart.acts import Prestarting
 from usage.refusals import No
 from usage.roster import expected
 from usage.stops import DueStop
+from usage.strays import Strays
 
 _log = logging.getLogger("usage")
 
@@ -93,6 +95,7 @@ class Usage(Office, Prestarting):
         self.known_courses = known_courses
         self._heard: dict[str, int] = {}
         """When (boot clock) each lab last said whether it computes; lost with a restart."""
+        self.strays = Strays()
         self._looks: tuple[int, dict[int, queue.Outlook]] = (0, {})
 
     # -- GPUs and leases
@@ -217,7 +220,10 @@ class Usage(Office, Prestarting):
         """A heartbeat."""
         with self.database.write() as session:
             self._forget_stale_idleness(session, host)
-            return heartbeat.observe(session, host, report, self.rules, self.clock)
+            orders = heartbeat.observe(session, host, report, self.rules, self.clock)
+        for one in self.strays.note(host, report.strays, self.clock.boot_ms()):
+            log.event(_log, "gpu held without a lease", host=host, **asdict(one))
+        return orders
 
     def note_activity(self, username: str, busy: bool, idle_seconds: float) -> None:
         """What a lab says of itself; see `idle.since`."""
@@ -227,9 +233,7 @@ class Usage(Office, Prestarting):
                 return
             if row.prestarted == leases.UNOPENED and not busy:
                 return  # nobody has opened it, which has a grace of its own
-            row.idle_since_ms = idle.since(
-                leases.held_now(row, self.clock), row.slots, busy, idle_seconds
-            )
+            row.idle_since_ms = idle.since(leases.held_now(row, self.clock), busy, idle_seconds)
             self._heard[row.id] = self.clock.boot_ms()
 
     def _forget_stale_idleness(self, session: Session, host: str) -> None:
@@ -287,7 +291,7 @@ class Usage(Office, Prestarting):
 
     def _over(self, row: LeaseRow) -> bool:
         held = leases.held_now(row, self.clock)
-        left = grants.idle_left(held, row.idle_since_ms, self.rules.idle_ms)
+        left = grants.idle_left(held, idle.of_both(row, held), self.rules.idle_ms)
         over = held >= row.grant_ms - STOP_LEAD_MS or (left is not None and left <= 0)
         return row.state == "active" and over
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from usage import grants
+from usage import grants, idle
 from usage.accounts import POOL
 from usage.classroom import activity
 from usage.classroom.activity import Counters
@@ -251,7 +251,7 @@ def _stop(facts: _Facts, lease: LeaseRow, rules: Rules, time: Clock) -> Stop | N
         limit_ms=lease.limit_ms,
         weight=lease.weight,
         to_end_ms=until(facts.cohort.ends_at, time),
-        idle_left_ms=grants.idle_left(held, lease.idle_since_ms, rules.idle_ms),
+        idle_left_ms=grants.idle_left(held, idle.of_both(lease, held), rules.idle_ms),
         closing=lease.closing or None,  # type: ignore[arg-type]
     )
     return grants.forecast(

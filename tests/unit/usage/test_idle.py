@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import select
 
+from core.wire import Observation, SeenContainer
 from store.database import Database
 from tests.unit.usage.conftest import RULES, World, slot
 from usage import grants, idle
-from usage.models import Notice
+from usage.models import LeaseRow, Notice
 
 LIMIT = 30 * 60_000
-SIMULATED = [{"id": "s", "simulated": True}]
 
 
 @pytest.fixture
@@ -87,8 +87,59 @@ def test_unknown_is_never_idle(world: World) -> None:
     minutes(world, lease, 28, 0, busy=False)
     minutes(world, lease, 60, 28, busy=None)  # the lab has gone silent: it may be computing
     assert (warnings(world), world.usage.tick()) == ([], [])
-    real = [{"id": "s", "simulated": False}]
-    assert idle.since(10**7, real, False, 10**5) is None, "nobody measures this GPU's activity"
+
+
+@pytest.fixture
+def real(world: World) -> World:
+    """The same with a GPU that its host can look at."""
+    world.slots(slot(1, simulated=False))
+    return world
+
+
+def quiet_minutes(
+    world: World, lease, start: int, end: int, quiet_since: int | None, lab_since: int = 0
+) -> None:
+    """Heartbeats once a minute that know the GPU to be quiet since then (None: busy or unknown),
+    while the lab says that nothing runs there since `lab_since`."""
+    for minute in range(start + 1, end + 1):
+        world.time.pass_ms(60_000)
+        world.usage.note_activity("ann", False, (minute - lab_since) * 60.0)
+        quiet = None if quiet_since is None else (minute - quiet_since) * 60_000
+        seen = SeenContainer(f"container-{lease.id}", lease.id, minute * 60_000, True, quiet)
+        world.usage.observe("h1", Observation("boot-1", [seen]))
+
+
+def test_a_gpu_that_computes_or_that_nobody_can_look_at_is_never_idle(real: World) -> None:
+    lease = real.running("ann")
+    quiet_minutes(real, lease, 0, 120, None)
+    assert (warnings(real), real.usage.tick()) == ([], [])
+
+
+def test_idle_counts_from_when_kernels_and_gpu_are_both_idle(real: World) -> None:
+    lease = real.running("ann")
+    quiet_minutes(real, lease, 0, 10, None)
+    quiet_minutes(real, lease, 10, 39, quiet_since=10)
+    assert warnings(real)[-1] == ("idle", 2)
+    assert real.usage.tick() == []
+    quiet_minutes(real, lease, 39, 40, quiet_since=10)
+    assert [due.reason for due in real.usage.tick()] == ["idle"]
+
+
+def test_gpu_work_withdraws_the_warning(real: World) -> None:
+    lease = real.running("ann")
+    quiet_minutes(real, lease, 0, 25, quiet_since=0)
+    assert warnings(real)
+    quiet_minutes(real, lease, 25, 26, None)
+    assert warnings(real) == []
+
+
+def test_without_reports_nobody_knows_of_the_gpu(real: World) -> None:
+    lease = real.running("ann")
+    quiet_minutes(real, lease, 0, 25, quiet_since=0)
+    with real.database.read() as session:
+        row = session.get_one(LeaseRow, lease.id)
+        assert idle.of_both(row, row.held_ms + 70_000) == 0
+        assert idle.of_both(row, row.held_ms + 80_000) is None
 
 
 def test_a_restart_of_the_service_makes_it_unknown(world: World) -> None:
@@ -101,7 +152,7 @@ def test_a_restart_of_the_service_makes_it_unknown(world: World) -> None:
 
 @pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf"), 1e300])
 def test_absurd_words_of_a_lab(seconds: float) -> None:
-    assert idle.since(5_000, SIMULATED, False, seconds) == 5_000
+    assert idle.since(5_000, False, seconds) == 5_000
 
 
 def test_the_first_half_is_a_pause_to_think() -> None:

@@ -1,0 +1,55 @@
+"""Processes that hold a GPU without a lease, as the agents last told.
+
+Kept in memory: an agent says them again with each heartbeat.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core.wire import StrayProcess
+
+STALE_MS = 120_000
+"""What a host has not said again for so long is not shown any more."""
+
+
+@dataclass(frozen=True)
+class Stray:
+    """One of them, where and since when (ms ago)."""
+
+    host: str
+    process: StrayProcess
+    since_ms: int
+
+
+class Strays:
+    """By host. Thread-safe. Times are milliseconds of the boot clock."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._hosts: dict[str, tuple[int, dict[StrayProcess, int]]] = {}
+
+    def note(self, host: str, told: Sequence[StrayProcess], now_ms: int) -> list[StrayProcess]:
+        """Take a host's word; those that are new."""
+        with self._lock:
+            _, before = self._hosts.get(host, (0, {}))
+            same = {_key(one): since for one, since in before.items()}
+            self._hosts[host] = (now_ms, {one: same.get(_key(one), now_ms) for one in told})
+        return [one for one in told if _key(one) not in same]
+
+    def all(self, now_ms: int) -> list[Stray]:
+        """Every one that was told lately, by host and GPU."""
+        with self._lock:
+            found = [
+                Stray(host, one, now_ms - since)
+                for host, (at, those) in self._hosts.items()
+                if now_ms - at < STALE_MS
+                for one, since in those.items()
+            ]
+        return sorted(found, key=lambda s: (s.host, s.process.gpu, s.process.pid))
+
+
+def _key(one: StrayProcess) -> tuple[str, int]:
+    return one.device, one.pid
