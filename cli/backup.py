@@ -125,8 +125,8 @@ def _files(state: Path, with_secrets: bool) -> Iterator[Path]:
 
 
 def _keep(path: Path) -> bool:
-    beside = path.name.endswith(_BESIDE_SQLITE)
-    return not beside and path.parent.name != "incoming" and stat.S_ISREG(path.lstat().st_mode)
+    passing = path.name.endswith((*_BESIDE_SQLITE, ".pid"))
+    return not passing and path.parent.name != "incoming" and stat.S_ISREG(path.lstat().st_mode)
 
 
 def _is_sqlite(path: Path) -> bool:

@@ -65,7 +65,7 @@ def prepare(settings: Settings, uid: int, gid: int) -> None:
     own = folder(settings)
     own.mkdir(exist_ok=True, mode=0o700)
     _adopt_database(state, own)
-    for name in _DATABASE:
+    for name in (*_DATABASE, "hub.pid"):
         _give(own / name, uid, gid)
     os.chown(own, uid, gid)
     own.chmod(0o700)
