@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 import docker
 from rich.console import Console
 
-from cli import demo, down, engine, supervisor
+from cli import demo, down, engine, restore, supervisor
 from cli.image_parts import cache_dir
 from cli.steps import Steps
 from cli.supervised import ProcessState, Supervised
@@ -117,9 +117,10 @@ class RunningPlatform:
 
 
 @contextmanager
-def running_platform(**overrides: Any) -> Iterator[RunningPlatform]:
+def running_platform(backup: Path | None = None, **overrides: Any) -> Iterator[RunningPlatform]:
     """Start a platform with the demo in it; remove every trace at the end.
 
+    `backup`: start from this archive of `./dli backup` instead of from nothing.
     `overrides` are settings (``site={...}``, ``usage={...}``, ``instance="…"``). Its logs are
     printed when the block raises.
     """
@@ -133,6 +134,8 @@ def running_platform(**overrides: Any) -> Iterator[RunningPlatform]:
         settings = _settings(state_dir, overrides)
         (state_dir / "node").symlink_to(_shared_node(settings))
         stack.callback(_remove, settings)
+        if backup is not None:
+            restore.restore(settings, backup, lambda _line: None)
         output = io.StringIO()
         try:
             up = bring_up(settings, Steps(Console(file=output, width=200)), development=True)

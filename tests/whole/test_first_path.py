@@ -17,6 +17,7 @@ from rich.console import Console
 
 from cli import supervisor
 from cli.coursework import grader_client
+from cli.demo import COHORT
 from cli.errors import CliError
 from cli.steps import Steps
 from cli.up import bring_up
@@ -76,6 +77,35 @@ def test_a_trainee_works_and_an_instructor_grades(platform: RunningPlatform):
     assert charge.charged == charge.held_ms * 120  # one seventh of 840
     admin = platform.sign_in("admin")
     assert "trainee" in words(admin.get(f"/services/usage/admin/cohorts/{platform.cohort}"), 20_000)
+
+
+def test_a_backup_comes_back_whole(platform: RunningPlatform, tmp_path: Path):
+    """Grades, ledger, sign-ins, feedback, receipts and home folders, in an instance of its own."""
+    file = tmp_path / "backup.tar.gz"
+    done = _dli(platform, "backup", str(file), "--homes")
+    assert done.returncode == 0, done.stderr
+    client = grader_client(platform.settings)
+    results = client.results(COURSE, ASSIGNMENT)
+    client.close()
+    charges, budget = platform.usage.charges(platform.cohort), platform.usage.budget(COHORT)
+    with running_platform(backup=file) as other:
+        assert other.settings.instance != platform.settings.instance
+        client = grader_client(other.settings)
+        assert client.results(COURSE, ASSIGNMENT) == results
+        client.close()
+        assert other.usage.charges(COHORT) == charges
+        assert other.usage.budget(COHORT) == budget
+        trainee = other.sign_in("trainee", platform.passwords["trainee"])
+        page = f"/services/grader/submissions/{results[0].submission}"
+        assert trainee.get(f"{page}/feedback/{ASSIGNMENT}").status_code == 200
+        assert trainee.get(f"{page}/archive").content
+        trainee.start_lab(COURSE, LAB, gpu=False)
+        trainee.lab_ready("trainee", 120)
+        kept = trainee.lab("trainee", f"api/contents/{COURSE}/{ASSIGNMENT}/{ASSIGNMENT}.ipynb")
+        assert kept.status_code == 200
+        refused = _dli(other, "restore", str(file))
+        assert refused.returncode == 1
+        assert "running" in refused.stderr
 
 
 def _work(trainee: Person) -> None:
