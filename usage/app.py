@@ -46,7 +46,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
         app.state.hub = reached = hub or Hub(settings)
         app.state.pulse = Pulse(usage, reached)
         await _greet(reached)
-        coursework = Coursework(settings)
+        app.state.coursework = coursework = Coursework(settings)
         app.state.board = Board(usage, app.state.pulse, coursework)
         starter = Starter(usage, reached, courses, settings.site.language)
         tasks = [
@@ -107,6 +107,6 @@ def _metrics(request: Request) -> Response:
     if not local or "x-forwarded-for" in request.headers:
         raise HTTPException(404)
     return Response(
-        metrics.render(request.app.state.usage.database),
+        metrics.render(request.app.state.usage),
         media_type="text/plain; version=0.0.4; charset=utf-8",
     )

@@ -40,7 +40,8 @@ from usage import (
     views,
     waiting,
 )
-from usage.client import Budget, Charge, CohortCourses, ConsentGiven
+from usage.client import Budget, Charge, CohortCourses, CohortMember, ConsentGiven
+from usage.hosts import Beats, Strays
 from usage.leases import Clock, Rules
 from usage.models import Cohort, LeaseRow, Wait
 from usage.office import Office
@@ -49,7 +50,6 @@ from usage.prestart.acts import Prestarting
 from usage.refusals import No
 from usage.roster import expected
 from usage.stops import DueStop
-from usage.strays import Strays
 
 _log = logging.getLogger("usage")
 
@@ -95,7 +95,7 @@ class Usage(Office, Prestarting):
         self.known_courses = known_courses
         self._heard: dict[str, int] = {}
         """When (boot clock) each lab last said whether it computes; lost with a restart."""
-        self.strays = Strays()
+        self.strays, self.beats = Strays(), Beats()
         self._looks: tuple[int, dict[int, queue.Outlook]] = (0, {})
 
     # -- GPUs and leases
@@ -221,6 +221,7 @@ class Usage(Office, Prestarting):
         with self.database.write() as session:
             self._forget_stale_idleness(session, host)
             orders = heartbeat.observe(session, host, report, self.rules, self.clock)
+        self.beats.note(host, len(report.containers), self.clock.boot_ms())
         for one in self.strays.note(host, report.strays, self.clock.boot_ms()):
             log.event(_log, "gpu held without a lease", host=host, **asdict(one))
         return orders
@@ -233,7 +234,11 @@ class Usage(Office, Prestarting):
                 return
             if row.prestarted == leases.UNOPENED and not busy:
                 return  # nobody has opened it, which has a grace of its own
-            row.idle_since_ms = idle.since(leases.held_now(row, self.clock), busy, idle_seconds)
+            held = leases.held_now(row, self.clock)
+            row.idle_since_ms = idle.since(held, busy, idle_seconds)
+            worked, told = idle.worked(row.told_held_ms, held, busy, idle_seconds)
+            row.busy_ms, row.told_ms = row.busy_ms + worked, row.told_ms + told
+            row.told_held_ms = held
             self._heard[row.id] = self.clock.boot_ms()
 
     def _forget_stale_idleness(self, session: Session, host: str) -> None:
@@ -354,6 +359,11 @@ class Usage(Office, Prestarting):
         """Every cohort with its courses."""
         with self.database.read() as session:
             return cohorts.all_of_them(session, self.clock)
+
+    def members(self, cohort: str) -> list[CohortMember]:
+        """The people of a cohort, by user name."""
+        with self.database.read() as session:
+            return cohorts.members(session, cohort)
 
     def enrolments(self, username: str) -> list[Enrolment]:
         """The cohorts of a person."""

@@ -96,4 +96,5 @@ async def _context(request: Request, service: Usage) -> dict[str, Any]:
             looks = service.outlooks(session)
             return fleet.gather(session, servers, looks, service.rules, service.clock)
 
-    return {"fleet": await run_in_threadpool(read), **words(request)}
+    strays = service.strays.all(service.clock.boot_ms())
+    return {"fleet": await run_in_threadpool(read), "strays": strays, **words(request)}

@@ -1,7 +1,4 @@
-"""Processes that hold a GPU without a lease, as the agents last told.
-
-Kept in memory: an agent says them again with each heartbeat.
-"""
+"""What the agents last said of their hosts, kept in memory: they say it with each heartbeat."""
 
 from __future__ import annotations
 
@@ -49,6 +46,34 @@ class Strays:
                 for one, since in those.items()
             ]
         return sorted(found, key=lambda s: (s.host, s.process.gpu, s.process.pid))
+
+
+@dataclass(frozen=True)
+class Beat:
+    """A host's last report: when (ms of the boot clock), how many labs, how many reports so far."""
+
+    at_ms: int
+    labs: int
+    count: int
+
+
+class Beats:
+    """By host. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._hosts: dict[str, Beat] = {}
+
+    def note(self, host: str, labs: int, now_ms: int) -> None:
+        """A report came."""
+        with self._lock:
+            before = self._hosts.get(host)
+            self._hosts[host] = Beat(now_ms, labs, before.count + 1 if before else 1)
+
+    def all(self) -> dict[str, Beat]:
+        """Every host that reported since the service began."""
+        with self._lock:
+            return dict(self._hosts)
 
 
 def _key(one: StrayProcess) -> tuple[str, int]:
