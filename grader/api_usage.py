@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, HTTPException
 
-from grader import standing
+from grader import certificates, standing
 from grader.desk import AtDesk
 from web.auth import internal
 
@@ -21,3 +21,10 @@ def progress(desk: AtDesk, course: str, cohort: str) -> dict[str, Any]:
         raise HTTPException(404, "no such course")
     with desk.database.read() as session:
         return standing.progress(session, found, cohort)
+
+
+@router.get("/completions")
+def completions(desk: AtDesk) -> dict[str, int]:
+    """How many valid certificates each cohort has."""
+    with desk.database.read() as session:
+        return certificates.count_by_cohort(session)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.clock import now
@@ -78,3 +78,9 @@ def of_class(session: Session, course: str, cohort: str) -> list[Certificate]:
     """All of a cohort, by name."""
     query = select(Certificate).where(Certificate.course == course, Certificate.cohort == cohort)
     return list(session.scalars(query.order_by(Certificate.username)))
+
+
+def count_by_cohort(session: Session) -> dict[str, int]:
+    """How many certificates that hold each cohort has."""
+    query = select(Certificate.cohort, func.count()).where(Certificate.revoked_at.is_(None))
+    return {cohort: count for cohort, count in session.execute(query.group_by(Certificate.cohort))}

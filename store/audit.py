@@ -10,9 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 from typing import Any, TypeVar
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
+from pydantic import BaseModel, Field
 from sqlalchemy import Select, String, Text, func, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -143,3 +146,51 @@ def append_only(dialect: str, table: str, kept: Sequence[str], names: Sequence[s
         f"CREATE TRIGGER {table}_no_delete BEFORE DELETE ON {table} FOR EACH ROW "
         f"EXECUTE FUNCTION {table}_append_only()",
     ]
+
+
+class Query(BaseModel):
+    """What a reader typed into the log's filter. Days such as 2026-12-01, `until` included; a day
+    that cannot be read is no limit."""
+
+    actor: str = ""
+    action: str = ""
+    scope: str = ""
+    target: str = ""
+    since: str = ""
+    until: str = ""
+    page: int = Field(1, ge=1, le=1_000_000)
+
+    def filter(self, zone: str) -> Filter:
+        """The filter that was meant; days are days of `zone`."""
+        last = _day(self.until, zone)
+        return Filter(
+            self.actor.strip(),
+            self.action,
+            self.scope.strip(),
+            self.target.strip(),
+            _day(self.since, zone),
+            last + timedelta(days=1) if last else None,
+        )
+
+
+def shown(session: Session, table: type[Row], asked: Query, zone: str) -> dict[str, Any]:
+    """What web/audit.html needs of one page of the log."""
+    found, total = rows(session, table, asked.filter(zone), asked.page)
+    typed = asked.model_dump(exclude={"page"})
+    return {
+        "rows": found,
+        "total": total,
+        "page": asked.page,
+        "pages": max(1, -(-total // PAGE)),
+        "filter": typed,
+        "known": actions(session, table),
+        "query": urlencode({key: value for key, value in typed.items() if value}),
+    }
+
+
+def _day(text: str, zone: str) -> datetime | None:
+    try:
+        day = date.fromisoformat(text.strip())
+        return datetime.combine(day, time(), ZoneInfo(zone)) if 1 < day.year < 9999 else None
+    except ValueError:
+        return None

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from store import audit
 from usage.leases import Clock
 from usage.models import Base
+from web.i18n import gettext as _
 
 PLATFORM = "platform"
 """The actor of what happens by itself."""
@@ -46,3 +47,44 @@ def note(
 ) -> None:
     """Write an act down, in the transaction of the act. See store.audit.AuditColumns."""
     session.add(audit.entry(AuditRow, time.now(), actor, action, scope, target, reason, **details))
+
+
+def words(action: str) -> str:
+    """An action in words; one that has none is shown as its code."""
+    return {
+        "budget.correction": _("Corrected GPU time"),
+        "budget.grant": _("Granted GPU time"),
+        "budget.refund": _("Refunded GPU time"),
+        "budget.top-up": _("Topped GPU time up"),
+        "code.put": _("Set an event code"),
+        "cohort.allowance": _("Set what instructors may grant"),
+        "cohort.change": _("Changed a cohort"),
+        "cohort.create": _("Created a cohort"),
+        "cohort.export": _("Exported a report"),
+        "expected.enrol": _("Enrolled somebody of a roster"),
+        "expected.remove": _("Took somebody off a roster"),
+        "gpu.disabled": _("Disabled a GPU"),
+        "gpu.drained": _("Drained a GPU"),
+        "gpu.open": _("Opened a GPU"),
+        "lab.stop": _("Stopped a lab"),
+        "lab.restart": _("Restarted a lab"),
+        "lab.extend": _("Extended a lab"),
+        "lab.prestart": _("Started labs ahead"),
+        "announcement.send": _("Sent an announcement"),
+        "announcement.withdraw": _("Took an announcement back"),
+        "member.enrol": _("Enrolled a person"),
+        "member.remove": _("Removed a person"),
+        "people.read": _("Read a list of people"),
+        "person.erase": _("Had a person erased"),
+        "person.erased": _("Erased a person"),
+        "person.export": _("Exported a person's data"),
+        "person.read": _("Read a person's data"),
+        "request.decline": _("Declined a request"),
+        "request.grant": _("Granted a request"),
+        "retention.announce": _("Announced a deletion"),
+        "retention.delete": _("Deleted a cohort's data"),
+        "retention.set": _("Set when data is deleted"),
+        "roster.import": _("Imported a roster"),
+        "window.add": _("Reserved GPU places"),
+        "window.remove": _("Gave GPU places up"),
+    }.get(action, action)

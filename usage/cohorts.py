@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from core.ids import is_id
 from core.wire import Enrolment
 from usage import accounts, ledger
-from usage.client import CohortCourses, CohortSpec
+from usage.client import CohortCourses, CohortMember, CohortSpec
 from usage.leases import Clock, until
 from usage.models import Account, Code, Cohort, LeaseRow, Membership, Person
 from usage.refusals import No
@@ -293,6 +293,20 @@ def all_of_them(session: Session, time: Clock) -> list[CohortCourses]:
     """Every cohort, the newest to end first."""
     rows = session.scalars(select(Cohort).order_by(Cohort.ends_at.desc(), Cohort.id))
     return [CohortCourses(c.id, c.name, list(c.courses), is_open(c, time)) for c in rows]
+
+
+def members(session: Session, cohort: str) -> list[CohortMember]:
+    """The people of a cohort, by user name."""
+    rows = session.execute(
+        select(Membership, Person)
+        .join(Person, Person.username == Membership.username, isouter=True)
+        .where(Membership.cohort_id == cohort, Membership.removed_at.is_(None))
+        .order_by(Membership.username)
+    ).all()
+    return [
+        CohortMember(m.username, m.role, p.name if p else "", p.email if p else "")  # type: ignore[arg-type]
+        for m, p in rows
+    ]
 
 
 def is_open(cohort: Cohort, time: Clock) -> bool:

@@ -189,15 +189,23 @@ def local(moment: datetime, zone: str) -> str:
     return moment.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%dT%H:%M")
 
 
-def day_end(text: str, zone: str) -> datetime | None:
-    """The end of a day such as 2027-03-31 in `zone`; None for an empty text. Raises No."""
+def day_start(text: str, zone: str) -> datetime | None:
+    """The beginning of a day such as 2027-03-31 in `zone`; None for an empty text. Raises No."""
     if not text.strip():
         return None
     try:
         day = date.fromisoformat(text.strip())
-        return datetime.combine(day + timedelta(days=1), time(), ZoneInfo(zone))
-    except (ValueError, OverflowError):
+    except ValueError:
         raise No("day_unreadable", value=text[:40]) from None
+    if not 2000 <= day.year <= 2200:
+        raise No("day_unreadable", value=text[:40])
+    return datetime.combine(day, time(), ZoneInfo(zone))
+
+
+def day_end(text: str, zone: str) -> datetime | None:
+    """The end of a day in `zone`; None for an empty text. Raises No."""
+    begin = day_start(text, zone)
+    return begin and datetime.combine(begin.date() + timedelta(days=1), time(), ZoneInfo(zone))
 
 
 def with_zone(local: str, zone: str) -> str:

@@ -79,6 +79,16 @@ class Coursework:
         self._known[(course, cohort)] = (time.monotonic(), found)
         return found
 
+    async def completions(self) -> dict[str, int] | None:
+        """Valid certificates by cohort; None when the grader service does not answer."""
+        try:
+            answer = await self._client.get(f"{self._url}/completions")
+            answer.raise_for_status()
+            return {str(cohort): int(count) for cohort, count in answer.json().items()}
+        except (httpx.HTTPError, ValueError, AttributeError, TypeError) as error:
+            log.event(_LOG, "completions not known", error=f"{error!r:.200}")
+            return None
+
 
 def _progress(data: dict[str, Any]) -> Progress:
     people = {

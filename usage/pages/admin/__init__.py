@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from usage.pages.admin import budget, cohorts, machines, people, rosters
+from usage.pages.admin import audit, budget, cohorts, machines, people, reports, rosters
 
 router = APIRouter()
-for _part in (cohorts, people, rosters, budget, machines):
+for _part in (cohorts, people, rosters, budget, machines, reports, audit):
     router.include_router(_part.router, prefix="/admin")

@@ -1,0 +1,38 @@
+"""The audit log."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from store import audit
+from usage.api_internal import Service, Zone
+from usage.audit import AuditRow, words
+from usage.pages.admin.common import BASE, Admin
+from web.i18n import gettext as _
+from web.pages import render
+
+router = APIRouter()
+
+
+@router.get("/audit")
+def show(
+    request: Request,
+    service: Service,
+    zone: Zone,
+    _me: Admin,
+    asked: Annotated[audit.Query, Query()],
+) -> Response:
+    """One page of the log, newest first."""
+    with service.database.read() as session:
+        context = audit.shown(session, AuditRow, asked, zone)
+    return render(
+        request,
+        "usage/audit.html",
+        words=words,
+        scope_name=_("Cohort"),
+        base=f"{BASE}/audit",
+        **context,
+    )
