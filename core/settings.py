@@ -6,7 +6,9 @@ refused by name. `docs/reference/settings.md` documents each one (a test holds i
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -253,23 +255,51 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def _refuse_unknown_environment() -> None:
-    known = {"DLI_SETTINGS"}
-    for name, field in Settings.model_fields.items():
-        known.add(f"DLI_{name}".upper())
-        if isinstance(field.annotation, type) and issubclass(field.annotation, _Section):
-            known.update(f"DLI_{name}__{key}".upper() for key in field.annotation.model_fields)
-    prefixes = tuple(f"DLI_{name}__".upper() for name in Settings.model_fields)
-    wrong = [k for k in os.environ if k.startswith(prefixes) and k not in known]
-    if wrong:
-        raise SettingsError(
-            f"environment: unknown setting {', '.join(sorted(wrong))}; "
-            "see docs/reference/settings.md for the settings there are"
-        )
+    """Every variable like ``DLI_X__Y`` must be a setting; others may be a lab's own (DLI_LANG)."""
+    known = {f"DLI_{section}__{key}".upper() for section in _SECTIONS for key in _names((section,))}
+    wrong = [k for k in sorted(os.environ) if re.match("DLI_[A-Z0-9_]+__", k) and k not in known]
+    lines = []
+    for name in wrong:
+        path = tuple(part.lower() for part in name.removeprefix("DLI_").split("__"))
+        lines.append(f"{name} = {_shown(os.environ[name])}: unknown setting; {_allowed(path)}")
+    if lines:
+        raise SettingsError("\n".join(lines))
 
 
 def _explain(problem: object) -> str:
     assert isinstance(problem, dict)
-    name = ".".join(str(part) for part in problem["loc"]) or "settings"
+    path = tuple(str(part) for part in problem["loc"])
+    name = ".".join(path) or "settings"
     if problem["type"] == "extra_forbidden":
-        return f"{name}: unknown setting; see docs/reference/settings.md for the settings there are"
-    return f"{name} = {problem['input']!r}: {problem['msg']}"
+        return f"{name} = {_shown(problem['input'])}: unknown setting; {_allowed(path)}"
+    return f"{name} = {_shown(problem['input'])}: {problem['msg']}"
+
+
+def _shown(value: object) -> str:
+    """The value without the password of an address in it."""
+    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:…@", repr(value))
+
+
+_SECTIONS = {
+    name: field.annotation
+    for name, field in Settings.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, _Section)
+}
+
+
+def _names(section: tuple[str, ...]) -> list[str]:
+    """The settings in a section; the sections and the settings outside of one for ()."""
+    if not section:
+        return list(Settings.model_fields)
+    found = _SECTIONS.get(section[0])
+    return list(found.model_fields) if found else []
+
+
+def _allowed(path: tuple[str, ...]) -> str:
+    """What stands where nothing is called `path`, the likeliest first."""
+    section, word = (path[:1], path[1]) if path[0] in _SECTIONS and path[1:] else ((), path[0])
+    names = _names(section)
+    where = f"in [{section[0]}]" if section else "at the top"
+    likely = difflib.get_close_matches(word, names, 1)
+    meant = f"did you mean {likely[0]}? " if likely else ""
+    return f"{meant}Allowed {where}: {', '.join(names)} (docs/reference/settings.md)"

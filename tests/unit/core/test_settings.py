@@ -27,10 +27,15 @@ def test_environment_wins_over_the_file(file: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("[ports]\npublik = 1\n", "ports.publik: unknown setting"),
+        (
+            "[ports]\npublik = 1\n",
+            "ports.publik = 1: unknown setting; did you mean public? "
+            "Allowed in [ports]: public, proxy_api, hub, usage, grader",
+        ),
         ("[ports]\npublic = 70000\n", "ports.public = 70000: Input should be less than"),
         ('[site]\nlanguage = "fr"\n', "site.language = 'fr': Input should be 'ko' or 'en'"),
-        ("colour = 1\n", "colour: unknown setting"),
+        ("colour = 1\n", "colour = 1: unknown setting; Allowed at the top: instance, state_dir"),
+        ("[lab]\ncpus = 1\n", "did you mean labs? Allowed at the top: "),
         ('state_dir = "var"\n', "state_dir must be an absolute path"),
         ("[ports\n", "dli.toml"),
     ],
@@ -44,12 +49,35 @@ def test_a_wrong_file_is_refused_with_name_value_and_what_is_allowed(
     assert says in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("DLI_USAGE__XYZ", "DLI_USAGE__XYZ = '1': unknown setting; Allowed in [usage]: data"),
+        ("DLI_USAGE__GRANT_SECOND", "did you mean grant_seconds?"),
+        ("DLI_SIDE__HOST", "DLI_SIDE__HOST = '1': unknown setting; did you mean site?"),
+        ("DLI_PORTS__HUB__X", "DLI_PORTS__HUB__X = '1': unknown setting"),
+    ],
+)
 def test_an_unknown_environment_setting_is_refused(
-    file: Path, monkeypatch: pytest.MonkeyPatch
+    file: Path, monkeypatch: pytest.MonkeyPatch, name: str, says: str
 ) -> None:
-    monkeypatch.setenv("DLI_USAGE__GRANTS", "1")
-    with pytest.raises(SettingsError, match="DLI_USAGE__GRANTS"):
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(SettingsError) as error:
         load()
+    assert says in str(error.value)
+
+
+def test_a_refusal_shows_no_password(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DLI_USAGE__DATABSE", "postgresql://dli:secret@db/usage")
+    with pytest.raises(SettingsError, match="did you mean database") as error:
+        load()
+    assert "secret" not in str(error.value)
+    assert "postgresql://dli:…@db/usage" in str(error.value)
+
+
+def test_what_a_lab_is_told_is_no_setting(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DLI_LANG", "ko")
+    assert load() == Settings()
 
 
 def test_another_process_loads_exactly_these_settings(
