@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from core.settings import Settings
 from grader import api_cli, api_lab, api_usage, upkeep
 from grader.desk import Desk
-from grader.pages import certificate, dates, learner, marking, parts, teacher
+from grader.pages import certificate, dates, learner, marking, parts, publishing, teacher
 from web.app import create_app as web_app
 
 
@@ -34,6 +34,17 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = web_app(settings, service="grader", room=Path(__file__).parent, lifespan=lifespan)
     app.state.desk = desk
-    for part in (api_lab, api_cli, api_usage, learner, parts, certificate, dates, marking, teacher):
+    for part in (
+        api_lab,
+        api_cli,
+        api_usage,
+        learner,
+        parts,
+        certificate,
+        dates,
+        marking,
+        publishing,
+        teacher,
+    ):
         app.include_router(part.router)
     return app

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from core.clock import now
 from core.course import Assignment, Course
 from grader import certificates, dates, jobs, results
-from grader.models import Job, Release, Score, Submission
+from grader.models import Job, Release, Score, Solution, Submission
 from grader.submissions import feedback_of, newest_release, of_person
 
 
@@ -35,6 +35,8 @@ class OwnWork:
     """Id of the course's certificate; empty when there is none that stands."""
     lab: str
     """Lab in which it is worked on; empty when there is none."""
+    solution: bool
+    """The solution may be read."""
 
     @property
     def last(self) -> Attempt | None:
@@ -60,7 +62,8 @@ def own_work(session: Session, course: Course, cohort: str, username: str) -> li
         lab = next((lab.id for lab in course.labs if lab.assignment == item.id), "")
         when = dates.of(session, course.id, cohort, item, username)
         published = release is not None and when.is_open(now())
-        found.append(OwnWork(item, published, attempts, when, certificate, lab))
+        solution = session.get(Solution, (course.id, cohort, item.id)) is not None
+        found.append(OwnWork(item, published, attempts, when, certificate, lab, solution))
     return found
 
 
@@ -78,6 +81,18 @@ class Desktop:
     when: dates.When = field(default_factory=lambda: dates.When(None, None))
     """The cohort's dates."""
     counts: dict[str, int] = field(default_factory=dict)
+    extended: int = 0
+    """People for whom other dates hold."""
+    solution: Solution | None = None
+
+    @property
+    def stage(self) -> str:
+        """draft, planned (published, opens later), open or closed."""
+        if self.release is None:
+            return "draft"
+        if not self.when.is_open(now()):
+            return "planned"
+        return "closed" if self.when.close is not None and self.when.close <= now() else "open"
 
     @property
     def busy(self) -> bool:
@@ -102,6 +117,7 @@ def desktop(session: Session, course: Course, cohort: str, assignment: Assignmen
         counts[row.state] = counts.get(row.state, 0) + 1
     grading = jobs.last_of(session, "grade", course.id, assignment.id, cohort)
     progress = jobs.progress(session, grading.batch) if grading else None
+    rules = dates.rows_of(session, course.id, cohort, assignment.id)
     return Desktop(
         assignment=assignment,
         release=newest_release(session, course.id, assignment.id),
@@ -109,8 +125,10 @@ def desktop(session: Session, course: Course, cohort: str, assignment: Assignmen
         publishing=jobs.last_of(session, "publish", course.id, assignment.id),
         releasing=jobs.last_of(session, "feedback", course.id, assignment.id, cohort),
         progress=progress if progress and not progress.finished else None,
-        when=dates.of(session, course.id, cohort, assignment, ""),
+        when=dates.pick(assignment, rules, cohort, ""),
         counts=counts,
+        extended=len({row.username for row in rules if row.username}),
+        solution=session.get(Solution, (course.id, cohort, assignment.id)),
     )
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Request
-from nbformat import NO_CONVERT
 from sqlalchemy.orm import Session
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from core.clock import now
-from grader import jobs, labels, marks
-from grader.desk import AtDesk, class_path
+from grader import jobs, labels, marks, results
+from grader.desk import AtDesk, InClass, class_path
 from grader.models import Mark, Score, Submission
-from grader.pages.learner import NOTEBOOK_POLICY
+from grader.pages.notebook import sandboxed
 from grader.submissions import is_newest, scores_of
 from web.auth import Person, signed_in
 from web.i18n import gettext as _
@@ -24,14 +24,34 @@ Someone = Annotated[Person, Depends(signed_in)]
 _LONGEST = 10_000
 
 
+@router.get("/courses/{course}/assignments/{assignment}/marking")
+def begin(room: InClass, assignment: str, anonymous: bool = False) -> RedirectResponse:
+    """The first submission that waits for a person, else the first that was graded."""
+    room.assignment(assignment)
+    with room.desk.database.read() as session:
+        line = _line(session, (room.course.id, room.cohort, assignment), anonymous)
+    first = next((row for row in line if row.state == "manual"), line[0] if line else None)
+    if first is None:
+        raise HTTPException(409, _("Nothing is graded yet. Grade the assignment first."))
+    return RedirectResponse(_page(first.submission.id, anonymous), 303)
+
+
 @router.get("/submissions/{submission}/marking")
-def marking(request: Request, desk: AtDesk, person: Someone, submission: str) -> HTMLResponse:
+def marking(
+    request: Request,
+    desk: AtDesk,
+    person: Someone,
+    submission: str,
+    anonymous: bool = False,
+    saved: bool = False,
+) -> HTMLResponse:
     """Points and comments on the left, the notebook as it ran on the right."""
     found = desk.taught_submission(person, submission)
     with desk.database.read() as session:
         score = _score(session, found)
         given = {(m.notebook, m.cell): m for m in marks.of(session, found.id)}
         counts = is_newest(session, found)
+        line = _line(session, (found.course, found.cohort, found.assignment), anonymous)
     course, item = desk.assignment(found.course, found.assignment)
     return render(
         request,
@@ -43,7 +63,58 @@ def marking(request: Request, desk: AtDesk, person: Someone, submission: str) ->
         given=given,
         counts=counts,
         outcome=labels.outcome,
+        back=class_path(found),
+        anonymous=anonymous,
+        saved=saved,
+        place=_place(line, found.id),
+        page=lambda row: _page(row.submission.id, anonymous),
     )
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a submission stands among those of its class. `number` 0: it does not count."""
+
+    number: int
+    of: int
+    waiting: int
+    """That need a person."""
+    before: results.Row | None = None
+    after: results.Row | None = None
+    next_waiting: results.Row | None = None
+    """The next that needs a person, from here on and around."""
+
+
+def _line(session: Session, work: tuple[str, str, str], anonymous: bool) -> list[results.Row]:
+    """The class's graded submissions by name; anonymous ones in an order that tells no name."""
+    course, cohort, assignment = work
+    found = results.rows(session, course, assignment, cohort=cohort)
+    scored = [row for row in found if row.score is not None]
+    return sorted(scored, key=lambda row: row.submission.id) if anonymous else scored
+
+
+def _place(line: list[results.Row], submission: str) -> Place:
+    ids = [row.submission.id for row in line]
+    waiting = sum(row.state == "manual" for row in line)
+    if submission not in ids:
+        return Place(0, len(line), waiting)
+    at = ids.index(submission)
+    around = [*line[at + 1 :], *line[:at]]
+    return Place(
+        at + 1,
+        len(line),
+        waiting,
+        line[at - 1] if at else None,
+        line[at + 1] if at + 1 < len(line) else None,
+        next((row for row in around if row.state == "manual"), None),
+    )
+
+
+def _page(submission: str, anonymous: bool, saved: bool = False) -> str:
+    query = "&".join(
+        f"{name}=true" for name, on in (("anonymous", anonymous), ("saved", saved)) if on
+    )
+    return f"/services/grader/submissions/{submission}/marking" + (f"?{query}" if query else "")
 
 
 async def _typed(request: Request) -> dict[str, str]:
@@ -57,8 +128,9 @@ def mark(
     person: Someone,
     submission: str,
     typed: Annotated[dict[str, str], Depends(_typed)],
+    anonymous: bool = False,
 ) -> Response:
-    """Keep what was typed; the score follows in a moment."""
+    """Keep what was typed; the score follows in a moment. ``then=next`` goes on to the next."""
     found = desk.taught_submission(person, submission)
     with desk.database.write() as session:
         if not is_newest(session, found):
@@ -80,7 +152,12 @@ def mark(
                     )
                 )
         jobs.ask(session, "rescore", (found.course, found.assignment, found.id), person.name)
-    return RedirectResponse(class_path(found), 303)
+        line = _line(session, (found.course, found.cohort, found.assignment), anonymous)
+    place = _place(line, found.id)
+    following = place.next_waiting or place.after
+    if typed.get("then") == "next" and following is not None:
+        return RedirectResponse(_page(following.submission.id, anonymous, saved=True), 303)
+    return RedirectResponse(_page(found.id, anonymous, saved=True), 303)
 
 
 @router.get("/submissions/{submission}/ran/{notebook}")
@@ -91,19 +168,7 @@ def ran(desk: AtDesk, person: Someone, submission: str, notebook: str) -> Respon
         score = _score(session, found)
     if notebook not in score.notebooks:
         raise HTTPException(404, _("There is no such submission."))
-    page = _as_html(desk.blobs.read(score.notebooks[notebook]))
-    headers = {"Content-Security-Policy": NOTEBOOK_POLICY, "Cache-Control": "private, no-store"}
-    return Response(page, media_type="text/html; charset=utf-8", headers=headers)
-
-
-def _as_html(notebook: bytes) -> str:
-    import nbformat  # late: these take a second to import
-    from nbconvert.exporters import HTMLExporter
-
-    exporter = HTMLExporter(template_name="basic", sanitize_html=True)
-    body = exporter.from_notebook_node(nbformat.reads(notebook.decode(), as_version=NO_CONVERT))[0]
-    style = "body{font:15px/1.5 sans-serif;margin:1rem}pre{white-space:pre-wrap}img{max-width:100%}"
-    return f"<!doctype html><meta charset=utf-8><style>{style}</style>{body}"
+    return sandboxed(desk.blobs.read(score.notebooks[notebook]))
 
 
 def _given(number: int, cell: dict[str, Any], typed: dict[str, str]) -> marks.Given:
