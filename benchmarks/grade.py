@@ -222,6 +222,7 @@ def ours(
                 raise SystemExit(f"{entry.student} was flagged: {graded.flags}")
         graded_at = time.monotonic()
         spent = zygote.cpu_seconds()
+        begun += time.monotonic() - graded_at  # asking takes Docker a second
         inside = {key: sum(t.get(key, 0.0) for t in sandbox.timings)
                   for key in ("wait", "fork", "start", "execute")}  # fmt: skip
         phases = {

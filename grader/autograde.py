@@ -6,7 +6,6 @@ sandbox answered about tests; notebooks' sources and metadata never come from th
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -15,7 +14,7 @@ from typing import Any
 
 import nbformat
 from nbgrader import utils
-from nbgrader.api import MissingEntry
+from nbgrader.api import Grade, MissingEntry
 from nbgrader.preprocessors import (
     CheckCellMetadata,
     ClearOutput,
@@ -26,6 +25,7 @@ from nbgrader.preprocessors import (
     OverwriteKernelspec,
     SaveAutoGrades,
 )
+from sqlalchemy.orm import undefer
 
 from core.course import Late
 from grader import dates, intake, marks, outcomes
@@ -130,7 +130,7 @@ def finish(
         notebook = _steps(book, entry, part.name, part.notebook, _SCORE)
         if entry.counts:
             _write(book.path("autograded", entry.student, entry.assignment), part.name, notebook)
-        pages[part.name] = _as_learner_sees(notebook, part.visible)
+        pages[part.name] = _as_learner_sees(notebook, part.visible)  # the last: changes it
     graded = settle(book, entry, details)
     graded.flags = flags
     graded.notebooks = pages
@@ -219,10 +219,9 @@ def _write(folder: Path, name: str, notebook: Any) -> None:
 
 
 def _as_learner_sees(notebook: Any, visible: dict[int, str]) -> bytes:
-    shown = copy.deepcopy(notebook)
     for index, source in visible.items():
-        shown.cells[index].source = source
-    return str(nbformat.writes(shown)).encode()
+        notebook.cells[index].source = source
+    return str(nbformat.writes(notebook)).encode()
 
 
 def settle(
@@ -235,6 +234,7 @@ def settle(
     with book.open() as gradebook:
         submission = gradebook.find_submission(entry.assignment, entry.student)
         marks.apply(gradebook, submission, entry.marks)
+        _read_again(gradebook.db, submission)
         cells = []
         penalty = 0.0
         for notebook in submission.notebooks:
@@ -266,3 +266,13 @@ def settle(
             flags=[],
             notebooks={},
         )
+
+
+def _read_again(db: Any, submission: Any) -> None:
+    """Read the scores anew: nbgrader's are computed in the database, and one by one when asked."""
+    db.flush()
+    db.refresh(submission, ["score", "max_score", "needs_manual_grade"])
+    for notebook in submission.notebooks:
+        db.refresh(notebook, ["score"])
+        grades = db.query(Grade).filter(Grade.notebook_id == notebook.id)
+        grades.options(undefer(Grade.max_score)).populate_existing().all()

@@ -133,7 +133,10 @@ class Zygote:
         self._alive()
 
     def cpu_seconds(self) -> float:
-        """CPU time that the running container has used, imports included; 0 without one."""
+        """CPU time that the running container has used, imports included; 0 without one.
+
+        Docker takes a second to answer.
+        """
         link = self._link
         if link is None:
             return 0.0

@@ -68,6 +68,9 @@ class Step:
     """A grade cell of the instructor's (or a locked cell with hidden parts): protected path."""
     secret: str | None = None
     """Of a test with hidden parts: its whole source. Runs in a snapshot when all cells ran."""
+    rest: str | None = None
+    """What of `secret` follows `source`, if `secret` is `source` and then this: it runs instead of
+    `secret`, in a snapshot made after `source` ran."""
     quiet: bool = False
     """Ends in a semicolon: its last value is not shown."""
 
@@ -118,6 +121,18 @@ class CellResult:
     """Of a test: class of the error, its message, line of the test (0: it never began)."""
     hidden: Hidden | None = None
     """Of a test with hidden parts: how the whole ended; None: it never ran."""
+
+    @property
+    def error(self) -> str:
+        """Class of the error that it shows; empty when there is none."""
+        if self.raised:
+            return self.raised[0]
+        return next((o["ename"] for o in self.outputs if o["output_type"] == "error"), "")
+
+    @property
+    def stderr(self) -> bool:
+        """Something was written to stderr."""
+        return any(o.get("name") == "stderr" for o in self.outputs)
 
 
 @dataclass

@@ -60,8 +60,22 @@ def _step(cell: Cell) -> Step:
     if cell.test is None:
         return Step(cell.index, cell.source)
     whole, seen = _plain(cell.test), _plain(cell.source)
-    secret = None if cell.test == cell.source else whole
-    return Step(cell.index, seen, True, secret, cell.test.rstrip().endswith(";"))
+    quiet = cell.test.rstrip().endswith(";")
+    if cell.test == cell.source:
+        return Step(cell.index, seen, True, None, None, quiet)
+    return Step(cell.index, seen, True, whole, _rest(seen, whole), quiet)
+
+
+def _rest(seen: str, whole: str) -> str | None:
+    """What `whole` does after it did what `seen` does; None when it is not that simple."""
+    rest = whole.removeprefix(seen)
+    try:
+        first, then, both = (ast.parse(text) for text in (seen, rest, whole))
+    except (SyntaxError, ValueError):
+        return None
+    joined = ast.Module([*first.body, *then.body], [])
+    simple = ast.dump(joined) == ast.dump(both) and "__future__" not in seen
+    return rest if simple else None
 
 
 def _plain(source: str) -> str:
@@ -123,11 +137,10 @@ def _visible_fields(ran: CellResult) -> dict[str, Any]:
     raised = ran.raised
     values = [o["data"].get("text/plain") for o in ran.outputs
               if o["output_type"] == "execute_result"]  # fmt: skip
-    failed = raised is not None or any(o["output_type"] == "error" for o in ran.outputs)
     return {
-        "outcome": _ended(raised[0] if raised else "Error") if failed else "pass",
+        "outcome": _ended(ran.error or None),
         "value": str(values[-1])[:400] if values and values[-1] is not None else None,
-        "stderr": any(o.get("name") == "stderr" for o in ran.outputs),
+        "stderr": ran.stderr,
         "error": f"{raised[0]}: {raised[1]}"[:1000] if raised else "",
     }
 

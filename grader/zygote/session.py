@@ -21,6 +21,7 @@ from grader.zygote.protocol import (
     CellResult,
     Ended,
     Flag,
+    Hidden,
     Hostile,
     Job,
     Limits,
@@ -200,9 +201,14 @@ class _Talk:
             pass  # what the notebook's process said last counts for nothing
 
     def hidden(self, step: Step) -> None:
-        """One hidden test in its snapshot."""
+        """One hidden test in its snapshot; what failed for learners to see has failed."""
+        before = self.result.cells.get(step.index)
+        if step.rest is not None and before is not None and before.error:
+            before.hidden = Hidden(before.error, None, before.stderr)
+            return
         nonce = secrets.token_hex(16)
-        self.channel.say(self._test(step, str(step.secret), nonce, "hidden"))
+        source = step.secret if step.rest is None else step.rest
+        self.channel.say(self._test(step, str(source), nonce, "hidden"))
         message = self.channel.hear(self.end, self.limits)
         while message["op"] == "died":
             message = self.channel.hear(self.end, self.limits)
@@ -210,7 +216,9 @@ class _Talk:
             return
         self._check(message, "hidden", step, nonce)
         cell = self.result.cells.setdefault(step.index, CellResult([]))
-        cell.hidden = message["hidden"]
+        found = message["hidden"]
+        noisy = found.stderr or (step.rest is not None and cell.stderr)
+        cell.hidden = Hidden(found.raised, found.value, noisy)
         self._flags(step, message)
 
     def steps(self) -> None:
@@ -247,9 +255,17 @@ class _Talk:
     def _test(self, step: Step, source: str, nonce: str, op: str) -> dict[str, Any]:
         return {
             "op": op, "i": step.index, "source": source, "nonce": nonce, "hidden": op == "hidden",
-            "snapshot": step.secret is not None, "quiet": step.quiet, "aliases": self.job.aliases,
+            "snapshot": self._snapshot(step), "quiet": step.quiet, "aliases": self.job.aliases,
             "seconds": self.limits.cell_seconds,
         }  # fmt: skip
+
+    def _snapshot(self, step: Step) -> str:
+        """When to make it: see `inside.runner`."""
+        if step.secret is None:
+            return ""
+        if step.rest is None:
+            return "before"
+        return "itself" if step is self.job.steps[-1] else "after"
 
     def _check(self, message: dict[str, Any], op: str, step: Step, nonce: str) -> None:
         right = message["op"] == op and message["i"] == step.index

@@ -1,10 +1,10 @@
 """First process of a fork's pid namespace: stands between the host and the notebook's process.
 
 The notebook runs in a child. At each cell with hidden tests the child forks a *snapshot* of itself,
-which waits, and goes on with the part of the tests that learners see. When all cells ran, the
-keeper kills the child and everything it left behind, and only then do hidden tests come in and go
-to the snapshots. So each test meets the state it would have met in order, and no line of a hidden
-test is ever in a process whose output a learner gets back.
+which waits, and goes on with the next cell; for the last cell it may wait itself. When all cells
+ran, the keeper kills everything but the snapshots and listens to nobody but them, and only then do
+hidden tests come in and go to the snapshots. So each test meets the state it would have met in
+order, and no line of a hidden test is ever in a process whose output a learner still gets back.
 
 The keeper has the learner's uid but is not dumpable, and as the namespace's first process it takes
 no signal from inside. It also watches the memory of all its processes together.
@@ -115,7 +115,7 @@ class Keeper:
     def sweep(self, spared: set[int]) -> bool:
         """Kill every process of the namespace but `spared`. False when they cannot be caught."""
         for _ in range(_SWEEPS):
-            others = [pid for pid in _pids() if pid not in spared and pid != 1]
+            others = [pid for pid in _pids() if pid not in spared and pid != 1 and not _ended(pid)]
             for pid in others:
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
@@ -171,6 +171,14 @@ class Keeper:
 
 def _pids() -> list[int]:
     return [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
+
+
+def _ended(pid: int) -> bool:
+    """Gone, or a zombie that its parent, a snapshot, does not fetch."""
+    try:
+        return Path("/proc", str(pid), "stat").read_text().rsplit(")", 1)[1][1] in "ZX"
+    except OSError:
+        return True
 
 
 def _own_kb(pid: int, *ways: tuple[str, str]) -> int:

@@ -141,6 +141,8 @@ def warm(lab: LabShell) -> None:
         "await __import__('asyncio').sleep(0)",
         "from IPython.display import HTML, display\ndisplay(HTML('<b>1</b>'))",
     ]
+    if "numpy" in sys.modules:
+        sources.append("import numpy as n\nn.random.seed(0)")  # numpy imports it when first used
     if "matplotlib.pyplot" in sys.modules:
         sources.append("import matplotlib.pyplot as p\np.plot([1]); p.title('a')")
     for source in sources:
