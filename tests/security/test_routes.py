@@ -17,6 +17,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from starlette.responses import Response
 
 from core import secrets
 from core.settings import Settings
@@ -26,7 +27,7 @@ from tests.security import coursework
 from tests.unit.usage.server import COURSE, HubDouble
 from usage import app as usage_app
 from usage.client import CohortCourses, CohortSpec
-from web import security
+from web import live, security
 
 PEOPLE = {
     "trainee": ("a", "trainee"),
@@ -38,13 +39,14 @@ PEOPLE = {
     "admin": ("", ""),
 }
 EVERYBODY = {"anonymous", *PEOPLE}
-KEYS = ("key-hub", "key-agent", "key-runner", "key-worker", "key-cli")
+KEYS = tuple(name for name in secrets.NAMES if name.startswith("key-"))
 SIGNED_IN = set(PEOPLE)
 STAFF_A = {"assistant", "instructor", "admin"}
 FILLED = {
     "cohort": "a", "course": "intro", "assignment": "work", "submission": "sub-1",
     "notebook": "n", "action": "grade", "name": "x.css", "host": "h", "lease_id": "l", "code": "c",
     "warning_id": "w", "request_id": "1", "batch": "b", "job": "job-1", "certificate": "cert-1",
+    "form": "csv", "kind": "people",
 }  # fmt: skip
 FORM = {"grant": "yes", "username": "trainee"}
 """Fields of posts that ask for the role only once they could be read."""
@@ -136,6 +138,14 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return Settings(state_dir=folder, courses_dir=folder / "courses")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_endless_answers() -> Iterator[None]:
+    """Live parts of pages answer at once instead of for ever."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(live, "stream", lambda _request, _part, _every_s=2.0: Response("live"))
+        yield
+
+
 @pytest.fixture(scope="module")
 def usage(settings: Settings) -> Iterator[Service]:
     app = usage_app.create_app(settings, HubDouble())
@@ -175,18 +185,28 @@ def refused(answer: httpx.Response) -> bool:
 
 LABS = {"lab:trainee", "lab:instructor-b"}
 USAGE = [
-    (r"GET /api/internal/leases/.*", {"key-runner"}),
-    (r"\w+ /api/internal/hosts/.*", {"key-agent"}),
-    (r"POST /api/internal/leases/.*/release", {"key-hub", "key-agent", "key-worker"}),
-    (r"POST /api/internal/leases.*", {"key-hub", "key-worker"}),
-    (r"POST /api/internal/codes/.*", {"key-hub"}),
-    (r"GET /api/internal/enrolments", {"key-hub", "key-worker", "key-cli"}),
-    (r"\w+ /api/internal/.*", {"key-cli"}),
-    (r"\w+ /api/me/.*", LABS),
-    (r"GET /admin/cohorts/{cohort}", STAFF_A),
-    (r"GET /(live)?|POST /(queue/leave|start|stop|requests)", SIGNED_IN),
+    (r"GET /api/internal/leases/{lease_id}", {"key-runner"}),
+    (r"PUT /api/internal/hosts/.*|POST /api/internal/hosts/.*", {"key-agent"}),
+    (r"POST /api/internal/leases/{lease_id}/release", {"key-hub", "key-agent", "key-worker"}),
+    (r"POST /api/internal/leases(/{lease_id}/activate)?", {"key-hub", "key-worker"}),
+    (r"POST /api/internal/codes/(check|sign-up)", {"key-hub"}),
+    (
+        r"GET /api/internal/(enrolments|cohorts(/{cohort}/members)?)",
+        {"key-hub", "key-worker", "key-cli"},
+    ),
+    (r"PUT /api/internal/(enrolments|slots|cohorts/{cohort}|codes/{code})", {"key-cli"}),
+    (r"\w+ /api/internal/cohorts/{cohort}/(entries|budget|charges|prestarts)", {"key-cli"}),
+    (r"\w+ /api/me/(status|activity|requests|warnings/{warning_id}/seen)", LABS),
+    (r"GET /(events|continue|my-data)?", SIGNED_IN),
+    (r"POST /(queue/leave|start|continue|stop|requests|join|my-data)", SIGNED_IN),
+    (r"GET /courses/{course}", {"trainee", "trainee-b", "assistant", "instructor", "instructor-b"}),
+    (r"GET /cohorts/{cohort}/days", {"trainee", "assistant", "instructor"}),
+    (r"\w+ /classes/{cohort}/(extend|requests/{request_id})", {"instructor", "admin"}),
+    (r"\w+ /classes/{cohort}(/(events|stop|restart|prestart(/cancel)?|announcements.*))?", STAFF_A),
+    (r"GET /admin/cohorts/{cohort}(/(people|report|report.{form}))?", STAFF_A),
     (r"POST /admin/cohorts/{cohort}/requests/{request_id}", {"instructor", "admin"}),
-    (r".*", {"admin"}),
+    (r"\w+ /admin(/.*)?", {"admin"}),
+    (r"GET /metrics", {"admin"}),
 ]
 """Who may pass on the usage service: the first line that fits."""
 
@@ -200,7 +220,13 @@ GRADER = [
     (r"\w+ /api/lab/.*", {"lab:trainee"}),
     (r"GET /", SIGNED_IN),
     (r"GET /submissions/{submission}(/archive|/feedback/{notebook})?", {"trainee", *STAFF_A}),
-    (r".*", STAFF_A),
+    (r"GET /api/internal/(completions|courses/{course}/progress)", {"key-usage"}),
+    (r"GET /parts/(due|work)", SIGNED_IN),
+    (r"\w+ /submissions/{submission}/(grade|marking|extend|ran/{notebook})", STAFF_A),
+    (r"POST /certificates/{certificate}/revoke", STAFF_A),
+    (r"GET /solutions/{course}/{assignment}(/.*)?", {"trainee", *STAFF_A}),
+    (r"GET /courses/{course}(/(certificates|export.csv))?", STAFF_A),
+    (r"\w+ /courses/{course}/assignments/{assignment}/.*", STAFF_A),
 ]
 """The same of the grader service, for work of cohort a."""
 
@@ -218,8 +244,10 @@ GRADER_B.insert(0, (r"GET /api/lab/jobs/.*", {"lab:instructor-b"}))
 
 
 def allowed(lines: list[tuple[str, set[str]]], method: str, path: str) -> set[str]:
-    """Who may pass."""
-    return next(who for pattern, who in lines if re.fullmatch(pattern, f"{method} {path}"))
+    """Who may pass. A route that no line names fails: whoever adds one says here for whom."""
+    found = [who for pattern, who in lines if re.fullmatch(pattern, f"{method} {path}")]
+    assert found, f"{method} {path} is not classified in tests/security/test_routes.py"
+    return found[0]
 
 
 MATRIX = {"usage": USAGE, "grader": GRADER, "grader_b": GRADER_B}
