@@ -2,7 +2,7 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
-import { currentLanguage } from './text';
+import { currentLanguage, say } from './text';
 
 /** core.wire.LabWarning */
 export interface ILabWarning {
@@ -12,7 +12,7 @@ export interface ILabWarning {
   message: string;
 }
 
-/** core.wire.LabStatus, and the lab's assignment. */
+/** core.wire.LabStatus, and what the lab was started for. */
 export interface ILabStatus {
   gpu: string;
   simulated: boolean;
@@ -20,6 +20,11 @@ export interface ILabStatus {
   stop_reason: string;
   budget_gpu_seconds: number;
   warnings: ILabWarning[];
+  /** Names this answer; the service answers again when there is another one. */
+  mark?: string;
+  course: string;
+  lab: string;
+  cohort: string;
   assignment: string;
 }
 
@@ -34,18 +39,64 @@ export interface IReceipt {
   late: boolean;
 }
 
-export interface ISubmitAnswer {
-  receipt?: IReceipt;
+/** One submitted version: its receipt, and what came back. */
+export interface ISubmission extends IReceipt {
+  notebooks: string[];
+  /** Notebooks with released feedback. */
+  feedback: Record<string, string>;
+  score: { score: number; max_score: number; late_penalty: number } | null;
+}
+
+/** A published assignment as the grader service lists it, with its folder in this lab. */
+export interface IAssignment {
+  course: string;
+  assignment: string;
+  title: string;
+  due: string | null;
+  close: string | null;
+  attempts: number | null;
+  notebooks: string[];
+  /** Below the home; empty: not fetched. */
+  folder: string;
+  submissions: ISubmission[];
+}
+
+/** What the visible tests of one notebook said. */
+export interface IValidated {
+  name: string;
+  passed: boolean;
+  failed: { source: string; error: string }[];
+  changed: string[];
+}
+
+/** Every answer about coursework: what was asked for, or why not in the reader's language. */
+export interface IAnswer {
   error?: string;
+  assignments?: IAssignment[];
+  current?: string;
+  folder?: string;
+  kept?: string;
+  receipt?: IReceipt;
+  notebooks?: IValidated[];
 }
 
 /** The platform refused with a sentence for the reader. */
 export class Refused extends Error {}
 
-async function call<T>(path: string, method: string, body?: unknown): Promise<T> {
+function address(path: string, query: Record<string, string> = {}): string {
+  const base = ServerConnection.makeSettings().baseUrl;
+  const words = URLExt.objectToQueryString({ lang: currentLanguage(), ...query });
+  return URLExt.join(base, 'dli-lab', path) + words;
+}
+
+async function call<T>(
+  path: string,
+  method: string,
+  body?: unknown,
+  query?: Record<string, string>
+): Promise<T> {
   const settings = ServerConnection.makeSettings();
-  const url =
-    URLExt.join(settings.baseUrl, 'dli-lab', path) + `?lang=${currentLanguage()}`;
+  const url = address(path, query);
   const init: RequestInit = { method };
   if (method !== 'GET') {
     init.body = JSON.stringify(body ?? {});
@@ -60,7 +111,9 @@ async function call<T>(path: string, method: string, body?: unknown): Promise<T>
   return (response.status === 204 ? undefined : await response.json()) as T;
 }
 
-export const getStatus = (): Promise<ILabStatus> => call('status', 'GET');
+/** At once, or, with the `mark` of the last answer, when something has changed. */
+export const getStatus = (known: string): Promise<ILabStatus> =>
+  call('status', 'GET', undefined, known ? { known } : {});
 
 export const markSeen = (id: string): Promise<void> =>
   call(`warnings/${encodeURIComponent(id)}/seen`, 'POST');
@@ -68,4 +121,24 @@ export const markSeen = (id: string): Promise<void> =>
 export const askForMore = (minutes: number, note: string): Promise<void> =>
   call('requests', 'POST', { minutes, note });
 
-export const submit = (): Promise<ISubmitAnswer> => call('submit', 'POST');
+export type Action = 'fetch' | 'validate' | 'submit' | 'restore';
+
+export const getAssignments = (): Promise<IAnswer> => call('assignments', 'GET');
+
+/** Do something with an assignment. Never throws: what went wrong is `error`. */
+export async function act(
+  course: string,
+  assignment: string,
+  action: Action,
+  body?: unknown
+): Promise<IAnswer> {
+  const path = ['assignments', course, assignment, action].map(encodeURIComponent).join('/');
+  try {
+    return await call(path, 'POST', body);
+  } catch {
+    return { error: say('That did not work. Please try again.') };
+  }
+}
+
+export const feedbackAddress = (submission: string, notebook: string): string =>
+  address(['submissions', submission, 'feedback', notebook].map(encodeURIComponent).join('/'));

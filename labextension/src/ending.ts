@@ -1,34 +1,63 @@
-// The end of GPU time: everything is saved before it, and the way on is offered.
+// The end of GPU time: everything is saved before it, and the way on is one click.
 import { JupyterFrontEnd } from '@jupyterlab/application';
 import { Dialog, showDialog } from '@jupyterlab/apputils';
+import { PageConfig, URLExt } from '@jupyterlab/coreutils';
 import { IDocumentManager } from '@jupyterlab/docmanager';
 
 import { StatusModel } from './model';
 import { say } from './text';
 
-const SAVE_AT_S = [60, 20, 5];
+const SAVE_AT_S = [60, 20, 8, 4, 2];
 /** Stops sooner than this after the last answer count as the announced end. */
 const NEAR_END_S = 15;
 
-/** Save every open document that has changes. */
-export async function saveAll(app: JupyterFrontEnd, documents: IDocumentManager): Promise<void> {
-  const saves: Promise<void>[] = [];
+type Context = NonNullable<ReturnType<IDocumentManager['contextForWidget']>>;
+
+function unsaved(app: JupyterFrontEnd, documents: IDocumentManager): Context[] {
+  const found: Context[] = [];
   for (const widget of app.shell.widgets('main')) {
     const context = documents.contextForWidget(widget);
     if (context && context.model.dirty && !context.model.readOnly) {
-      saves.push(context.save());
+      found.push(context);
     }
   }
-  await Promise.allSettled(saves);
+  return found;
+}
+
+/** Save every open document that has changes; names of those that could not be saved. */
+export async function saveAll(
+  app: JupyterFrontEnd,
+  documents: IDocumentManager
+): Promise<string[]> {
+  await Promise.allSettled(unsaved(app, documents).map(context => context.save()));
+  return unsaved(app, documents).map(context => context.path);
 }
 
 export class Ending {
   constructor(
     private model: StatusModel,
-    private save: () => Promise<void>,
-    private home: () => void
+    private save: () => Promise<string[]>
   ) {
     model.changed.connect(this._look, this);
+  }
+
+  /** Before the end, when the person wants it. */
+  async continueWithoutGpu(): Promise<void> {
+    const answer = await showDialog({
+      title: say('Continue without GPU'),
+      body: say(
+        'Your files are saved and the lab starts again without a GPU. ' +
+          'What is only in memory has to be computed again.'
+      ),
+      buttons: [
+        Dialog.cancelButton({ label: say('Stay here') }),
+        Dialog.okButton({ label: say('Continue without GPU') })
+      ]
+    });
+    if (answer.button.accept) {
+      await this.save();
+      this._goOn();
+    }
   }
 
   private _look(): void {
@@ -52,21 +81,32 @@ export class Ending {
   }
 
   private async _tell(): Promise<void> {
-    await this.save();
+    const lost = await this.save();
     const answer = await showDialog({
       title: say('GPU time is over'),
-      body: say(
-        'Your files are saved. You can go on without a GPU on the same files: start the lab ' +
-          'again from the page of your courses and choose “without a GPU”.'
-      ),
+      body: lost.length
+        ? say(
+            'Your last changes to {files} came too late to be saved. Copy them before you go on ' +
+              'without a GPU; everything else is saved.',
+            { files: lost.join(', ') }
+          )
+        : say('Your files are saved. You can go on without a GPU on the same files.'),
       buttons: [
         Dialog.cancelButton({ label: say('Stay here') }),
         Dialog.okButton({ label: say('Continue without GPU') })
       ]
     });
     if (answer.button.accept) {
-      this.home();
+      this._goOn();
     }
+  }
+
+  /** A page of the platform starts the lab again; it comes back here by itself. */
+  private _goOn(): void {
+    const { course, lab, cohort } = this.model.status!;
+    const host = PageConfig.getOption('hubHost');
+    const wanted = URLExt.objectToQueryString({ course, lab, cohort });
+    window.location.assign(`${host}/services/usage/continue${wanted}`);
   }
 
   private _last = Infinity;

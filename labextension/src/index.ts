@@ -1,4 +1,4 @@
-// The platform inside JupyterLab: time left, warnings, the end of GPU time, submission.
+// The platform inside JupyterLab: time left, warnings, the end of GPU time, assignments.
 import { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { PageConfig } from '@jupyterlab/coreutils';
@@ -9,47 +9,72 @@ import { IStatusBar } from '@jupyterlab/statusbar';
 import { ITranslator } from '@jupyterlab/translation';
 import { Menu } from '@lumino/widgets';
 
+import { askDialog } from './asking';
 import { Ending, saveAll } from './ending';
 import { StatusModel } from './model';
+import { AssignmentsPanel } from './sidebar';
 import { StatusItem } from './statusbar';
 import { submitDialog } from './submitting';
 import { say, useLanguage } from './text';
-import { askDialog, Warnings } from './warnings';
+import { Warnings } from './warnings';
 
 const HOME = 'dli-lab:home';
 const SUBMIT = 'dli-lab:submit';
 const ASSIGNMENTS = 'dli-lab:assignments';
 const MORE = 'dli-lab:ask-for-more';
-const NBGRADER_LIST = 'nbgrader:open-assignment-list';
+const WITHOUT_GPU = 'dli-lab:continue-without-gpu';
+const WARNING = 'dli-lab:go-to-warning';
 
 function goHome(): void {
   const host = PageConfig.getOption('hubHost');
   window.open(`${host}/services/usage/`, '_blank', 'noopener');
 }
 
-function addCommands(
-  app: JupyterFrontEnd,
-  model: StatusModel,
-  save: () => Promise<void>
-): void {
+interface IParts {
+  model: StatusModel;
+  ending: Ending;
+  warnings: Warnings;
+  panel: AssignmentsPanel;
+  save: () => Promise<string[]>;
+}
+
+function addCommands(app: JupyterFrontEnd, parts: IParts): void {
   const { commands } = app;
+  const { model } = parts;
+  const withGpu = (): boolean => (model.status?.seconds_left ?? null) !== null;
   commands.addCommand(HOME, { label: () => say('My courses'), execute: goHome });
   commands.addCommand(ASSIGNMENTS, {
     label: () => say('Assignments'),
-    isVisible: () => commands.hasCommand(NBGRADER_LIST),
-    execute: () => commands.execute(NBGRADER_LIST)
+    execute: () => app.shell.activateById(parts.panel.id)
   });
   commands.addCommand(SUBMIT, {
     label: () => say('Submit the assignment …'),
     isEnabled: () => Boolean(model.status?.assignment),
-    execute: () => submitDialog(model.status?.assignment ?? '', save)
+    execute: async () => {
+      const { course, assignment } = model.status!;
+      if (await submitDialog(course, assignment, assignment, parts.save)) {
+        void parts.panel.refresh();
+      }
+    }
   });
   commands.addCommand(MORE, {
     label: () => say('Ask for more GPU time …'),
-    isEnabled: () => (model.status?.seconds_left ?? null) !== null,
+    isEnabled: withGpu,
     execute: () => askDialog()
   });
+  commands.addCommand(WITHOUT_GPU, {
+    label: () => say('Continue without GPU …'),
+    isEnabled: withGpu,
+    execute: () => parts.ending.continueWithoutGpu()
+  });
+  commands.addCommand(WARNING, {
+    label: () => say('Go to the warning'),
+    isEnabled: () => parts.warnings.isVisible,
+    execute: () => parts.warnings.focusFirst()
+  });
+  commands.addKeyBinding({ command: WARNING, keys: ['Alt Shift W'], selector: 'body' });
   // isEnabled depends on the first answer of the service.
+  let announced = false;
   model.changed.connect(() => {
     if (!announced && model.status) {
       announced = true;
@@ -58,15 +83,13 @@ function addCommands(
   });
 }
 
-let announced = false;
-
 function addPlaces(
   app: JupyterFrontEnd,
   menus: IMainMenu | null,
   palette: ICommandPalette | null,
   launcher: ILauncher | null
 ): void {
-  const all = [HOME, ASSIGNMENTS, SUBMIT, MORE];
+  const all = [HOME, ASSIGNMENTS, SUBMIT, MORE, WITHOUT_GPU, WARNING];
   if (menus) {
     const menu = new Menu({ commands: app.commands });
     menu.id = 'dli-lab-menu';
@@ -82,7 +105,7 @@ function addPlaces(
 
 const plugin: JupyterFrontEndPlugin<void> = {
   id: 'dli-lab:plugin',
-  description: 'GPU time left, warnings and submission.',
+  description: 'GPU time left, warnings and assignments.',
   autoStart: true,
   requires: [IDocumentManager, ITranslator],
   optional: [IStatusBar, IMainMenu, ICommandPalette, ILauncher],
@@ -97,16 +120,22 @@ const plugin: JupyterFrontEndPlugin<void> = {
   ): void => {
     useLanguage(translator.languageCode);
     const model = new StatusModel();
-    const save = (): Promise<void> => saveAll(app, documents);
-    addCommands(app, model, save);
+    const save = (): Promise<string[]> => saveAll(app, documents);
+    const ending = new Ending(model, save);
+    const warnings = new Warnings(app, model, {
+      save: async () => void (await save()),
+      askForMore: askDialog,
+      continueWithoutGpu: () => ending.continueWithoutGpu()
+    });
+    const panel = new AssignmentsPanel(app, documents, save);
+    app.shell.add(panel, 'left', { rank: 150 });
+    addCommands(app, { model, ending, warnings, panel, save });
     addPlaces(app, menus, palette, launcher);
     statusBar?.registerStatusItem('dli-lab:time', {
       item: new StatusItem(model),
       align: 'left',
       rank: 0
     });
-    new Warnings(model, save);
-    new Ending(model, save, goHome);
     model.start();
   }
 };

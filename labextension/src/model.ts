@@ -1,10 +1,10 @@
-// Keeps the lab's status fresh and counts down between two answers.
+// Keeps the lab's status fresh: asks, and is answered when something has changed.
 import { ISignal, Signal } from '@lumino/signaling';
 
 import { getStatus, ILabStatus } from './api';
-import { nextPoll } from './time';
 
-const INTERVAL_MS = 5000;
+const BETWEEN_MS = 300;
+const UNHELD_MS = 5000;
 const RETRY_MS = 3000;
 
 export class StatusModel {
@@ -37,11 +37,12 @@ export class StatusModel {
   private async _poll(): Promise<void> {
     let wait = RETRY_MS;
     try {
-      const status = await getStatus();
+      // After a failure at once: what is known may be long past.
+      const status = await getStatus(this._stale ? '' : (this._status?.mark ?? ''));
       this._at = performance.now();
       this._status = status;
       this._stale = false;
-      wait = nextPoll(status.seconds_left, INTERVAL_MS);
+      wait = status.mark ? BETWEEN_MS : UNHELD_MS;
     } catch (error) {
       if ((error as { response?: Response }).response?.status === 404) {
         return; // not a lab of the platform: nothing to show

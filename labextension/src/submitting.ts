@@ -1,14 +1,19 @@
-// Submitting the lab's assignment, and the receipt.
+// Submitting an assignment, and the receipt.
 import { Dialog, showDialog, showErrorMessage } from '@jupyterlab/apputils';
 import { Widget } from '@lumino/widgets';
 
-import { IReceipt, ISubmitAnswer, submit } from './api';
+import { act, IReceipt } from './api';
 import { currentLanguage, say } from './text';
 
-/** Ask, save, hand in, show the receipt or the reason. */
-export async function submitDialog(assignment: string, save: () => Promise<void>): Promise<void> {
+/** Ask, save, hand in, show the receipt or the reason; whether it was handed in. */
+export async function submitDialog(
+  course: string,
+  assignment: string,
+  title: string,
+  save: () => Promise<unknown>
+): Promise<boolean> {
   const answer = await showDialog({
-    title: say('Submit {assignment}', { assignment }),
+    title: say('Submit {assignment}', { assignment: title }),
     body: say('Your files are saved and handed in as they are now. You can submit again later.'),
     buttons: [
       Dialog.cancelButton({ label: say('Cancel') }),
@@ -16,39 +21,37 @@ export async function submitDialog(assignment: string, save: () => Promise<void>
     ]
   });
   if (!answer.button.accept) {
-    return;
+    return false;
   }
   await save();
-  const result = await handIn();
-  if (result.receipt) {
-    await showDialog({
-      title: say('Submitted'),
-      body: receiptTable(result.receipt),
-      buttons: [Dialog.okButton({ label: say('OK') })]
-    });
-  } else {
+  const result = await act(course, assignment, 'submit');
+  if (!result.receipt) {
     await showErrorMessage(say('Not submitted'), result.error ?? '', [
       Dialog.okButton({ label: say('OK') })
     ]);
+    return false;
   }
+  await showDialog({
+    title: say('Submitted'),
+    body: receiptTable(result.receipt),
+    buttons: [Dialog.okButton({ label: say('OK') })]
+  });
+  return true;
 }
 
-async function handIn(): Promise<ISubmitAnswer> {
-  try {
-    return await submit();
-  } catch {
-    return { error: say('That did not work. Please try again.') };
-  }
+/** A moment in the reader's words and time zone. */
+export function moment(iso: string, withZone = true): string {
+  return new Date(iso).toLocaleString(currentLanguage(), {
+    dateStyle: 'medium',
+    timeStyle: withZone ? 'long' : 'short'
+  });
 }
 
 function receiptTable(receipt: IReceipt): Widget {
   const widget = new Widget();
   const table = document.createElement('table');
   table.className = 'dli-Receipt';
-  const when = new Date(receipt.received_at).toLocaleString(currentLanguage(), {
-    dateStyle: 'medium',
-    timeStyle: 'long'
-  });
+  const when = moment(receipt.received_at);
   const rows: [string, string][] = [
     [say('Assignment'), receipt.assignment],
     [say('Attempt'), String(receipt.attempt)],

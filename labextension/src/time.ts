@@ -23,15 +23,3 @@ export function duration(seconds: number): string {
   }
   return say('{hours} h {minutes} min', { hours: Math.floor(minutes / 60), minutes: minutes % 60 });
 }
-
-/**
- * Milliseconds until the service is asked again: at latest after `interval`, and just after each
- * whole minute of the countdown, where warnings fall due.
- */
-export function nextPoll(secondsLeft: number | null, interval: number): number {
-  if (secondsLeft === null) {
-    return interval;
-  }
-  const toMinute = (secondsLeft % 60) * 1000 + 500;
-  return Math.max(500, Math.min(interval, toMinute));
-}

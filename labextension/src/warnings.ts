@@ -1,131 +1,137 @@
-// Warnings: each is shown once, stays until it is dismissed, and takes no focus from the notebook.
-import { Dialog, Notification, showDialog, showErrorMessage } from '@jupyterlab/apputils';
+// Warnings and announcements: a banner across the top that stays until it is closed, takes no focus
+// and covers nothing, so that nobody misses it and nobody is kept from typing.
+import { JupyterFrontEnd } from '@jupyterlab/application';
 import { Widget } from '@lumino/widgets';
 
-import { askForMore, ILabWarning, markSeen, Refused } from './api';
+import { ILabWarning, markSeen } from './api';
+import { button } from './dom';
 import { StatusModel } from './model';
 import { say } from './text';
 
 /** usage.classroom.announcements.PREFIX */
 const ANNOUNCEMENT = 'announcement';
-const LONGEST_NOTIFICATION = 140;
+/** The last minutes are said louder. */
+const URGENT_S = 120;
 
-export class Warnings {
+export interface IActions {
+  save: () => Promise<void>;
+  askForMore: () => Promise<void>;
+  continueWithoutGpu: () => Promise<void>;
+}
+
+export class Warnings extends Widget {
   constructor(
+    private app: JupyterFrontEnd,
     private model: StatusModel,
-    private save: () => Promise<void>
+    private actions: IActions
   ) {
+    super();
+    this.id = 'dli-lab-warnings';
+    this.addClass('dli-Warnings');
+    this.node.setAttribute('role', 'region');
+    this.node.setAttribute('aria-label', say('Warnings'));
     model.changed.connect(this._look, this);
+    new ResizeObserver(() => this._fit()).observe(this._rows);
+    this.node.append(this._rows);
+  }
+
+  /** Put the keyboard on the first button, where the focus goes only when it is asked to. */
+  focusFirst(): void {
+    this._rows.querySelector('button')?.focus();
   }
 
   private _look(): void {
-    for (const warning of this.model.status?.warnings ?? []) {
-      if (!this._shown.has(warning.id)) {
-        this._shown.add(warning.id);
-        void this._show(warning);
+    const open = (this.model.status?.warnings ?? []).filter(one => !this._closed.has(one.id));
+    for (const one of open.filter(one => one.reason === ANNOUNCEMENT)) {
+      if (!this._told.has(one.id)) {
+        this._told.set(one.id, one);
+        seen(one.id); // counted for the instructor; it stays here until it is closed
       }
     }
-  }
-
-  private async _show(warning: ILabWarning): Promise<void> {
-    if (warning.reason === ANNOUNCEMENT) {
-      announce(warning.message);
-    } else {
-      this._warn(warning);
-    }
-    try {
-      await markSeen(warning.id);
-    } catch {
-      // Shown all the same; the next answer of the service still lists it, and it is not repeated.
-    }
-  }
-
-  private _warn(warning: ILabWarning): void {
-    Notification.emit(
-      warning.message,
-      warning.seconds_left > 120 ? 'warning' : 'error',
-      {
-        autoClose: false,
-        actions: [
-          { label: say('Ask for more'), callback: () => void askDialog(), displayType: 'accent' }
-        ]
+    const told = [...this._told.values()].filter(one => !this._closed.has(one.id));
+    const timed = open.filter(one => one.reason !== ANNOUNCEMENT);
+    // The newest warning says all that the earlier ones said.
+    const shown = [...timed.slice(0, 1), ...told];
+    for (const id of [...this._shown.keys()]) {
+      if (!shown.some(one => one.id === id)) {
+        this._shown.get(id)!.remove();
+        this._shown.delete(id);
       }
-    );
-    void this.save();
+    }
+    shown.forEach(one => this._show(one, timed));
+    this._place(shown.length > 0);
   }
 
-  private _shown = new Set<string>();
+  private _show(warning: ILabWarning, timed: ILabWarning[]): void {
+    const row = this._shown.get(warning.id);
+    const announced = warning.reason === ANNOUNCEMENT;
+    if (row) {
+      // Time goes on, but a screen reader is told once.
+      row.querySelector('p')!.textContent = warning.message;
+      row.dataset.level = announced ? 'told' : this._level();
+      return;
+    }
+    const fresh = document.createElement('div');
+    fresh.className = 'dli-Warning';
+    fresh.dataset.level = announced ? 'told' : this._level();
+    const words = document.createElement('p');
+    words.textContent = warning.message;
+    const buttons = document.createElement('div');
+    if (!announced) {
+      buttons.append(
+        button(say('Ask for more'), () => void this.actions.askForMore()),
+        button(say('Continue without GPU'), () => void this.actions.continueWithoutGpu())
+      );
+      void this.actions.save();
+    }
+    const closes = announced ? [warning] : timed;
+    buttons.append(button(say('Close'), () => this._close(closes)));
+    fresh.append(words, buttons);
+    const alarm = document.createElement('span');
+    alarm.className = 'dli-Spoken';
+    alarm.setAttribute('role', 'alert');
+    fresh.append(alarm);
+    this._rows.append(fresh);
+    alarm.textContent = warning.message;
+    this._shown.set(warning.id, fresh);
+  }
+
+  private _close(warnings: ILabWarning[]): void {
+    for (const one of warnings) {
+      this._closed.add(one.id);
+      seen(one.id);
+    }
+    this._look();
+  }
+
+  private _level(): string {
+    return (this.model.secondsLeft ?? Infinity) <= URGENT_S ? 'now' : 'soon';
+  }
+
+  private _place(wanted: boolean): void {
+    if (wanted && !this.isAttached) {
+      this.app.shell.add(this, 'header');
+    }
+    this.setHidden(!wanted);
+    this._fit();
+  }
+
+  /** The header gives a widget what it asks for and no more. */
+  private _fit(): void {
+    const height = `${this._rows.offsetHeight}px`;
+    if (this.node.style.minHeight !== height) {
+      this.node.style.minHeight = height;
+      this.parent?.fit();
+    }
+  }
+
+  private _closed = new Set<string>();
+  private _rows = document.createElement('div');
+  private _shown = new Map<string, HTMLElement>();
+  private _told = new Map<string, ILabWarning>();
 }
 
-/** What an instructor tells everybody. JupyterLab cuts long notifications: the rest is a click away. */
-function announce(message: string): void {
-  const long = message.length > LONGEST_NOTIFICATION;
-  const all = (): void =>
-    void showDialog({
-      title: say('Announcement'),
-      body: message,
-      buttons: [Dialog.okButton({ label: say('OK') })]
-    });
-  Notification.emit(long ? `${message.slice(0, LONGEST_NOTIFICATION - 1)}…` : message, 'info', {
-    autoClose: false,
-    actions: long ? [{ label: say('Read all'), callback: all }] : []
-  });
-}
-
-class AskForm extends Widget implements Dialog.IBodyWidget<{ minutes: number; note: string }> {
-  constructor() {
-    super();
-    this.addClass('dli-Form');
-    this._minutes = document.createElement('input');
-    this._minutes.type = 'number';
-    this._minutes.min = '5';
-    this._minutes.max = '600';
-    this._minutes.value = '30';
-    this._note = document.createElement('textarea');
-    this._note.maxLength = 1000;
-    this._note.rows = 3;
-    this.node.append(
-      labelled(say('Minutes'), this._minutes),
-      labelled(say('What you need them for'), this._note)
-    );
-  }
-
-  getValue(): { minutes: number; note: string } {
-    return { minutes: Math.round(Number(this._minutes.value)), note: this._note.value };
-  }
-
-  private _minutes: HTMLInputElement;
-  private _note: HTMLTextAreaElement;
-}
-
-/** Ask the instructors for more GPU time. */
-export async function askDialog(): Promise<void> {
-  const answer = await showDialog({
-    title: say('Ask for more GPU time'),
-    body: new AskForm(),
-    buttons: [
-      Dialog.cancelButton({ label: say('Cancel') }),
-      Dialog.okButton({ label: say('Ask') })
-    ]
-  });
-  if (!answer.button.accept || !answer.value) {
-    return;
-  }
-  try {
-    await askForMore(answer.value.minutes, answer.value.note);
-    Notification.success(say('Your instructors have your request.'), { autoClose: 5000 });
-  } catch (error) {
-    const known = error instanceof Refused;
-    await showErrorMessage(
-      say('Ask for more GPU time'),
-      known ? (error as Error).message : say('That did not work. Please try again.'),
-      [Dialog.okButton({ label: say('OK') })]
-    );
-  }
-}
-
-function labelled(text: string, field: HTMLElement): HTMLLabelElement {
-  const label = document.createElement('label');
-  label.append(text, field);
-  return label;
+/** Not recorded: it is closed here all the same, and shown again when the page is opened anew. */
+function seen(id: string): void {
+  markSeen(id).catch(() => undefined);
 }
