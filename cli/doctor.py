@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 import psutil
 
-from cli import engine, proxy
+from cli import browser, engine, proxy
 from cli.errors import explain
 from cli.supervised import Supervised
 from cli.supervisor import run_dir
-from cli.system import systemd_runs, which
+from cli.system import distribution, os_release, systemd_runs, which
 from cli.text import _
 from core import settings as core_settings
 from core.settings import Settings
@@ -52,6 +52,7 @@ def examine() -> list[Check]:
     except core_settings.SettingsError as error:
         return [Check(_("Settings"), "missing", str(error), _("Correct it, then try again"))]
     checks: list[Callable[[Settings], Iterator[Check]]] = [
+        _system,
         _python,
         _engine,
         _iptables,
@@ -71,6 +72,21 @@ def examine() -> list[Check]:
             told = explain(error) or error
             found.append(Check(check.__name__.strip("_"), "warning", str(told)))
     return found
+
+
+def system_check(release: str) -> Check:
+    """From the text of /etc/os-release: is this one of the systems that `./dli up` is made for?"""
+    words = os_release(release)
+    name = words.get("PRETTY_NAME") or "?"
+    if distribution(release) == "other":
+        remedy = _("Made for Debian 12 and Ubuntu 24.04: install missing packages yourself")
+        return Check(_("System"), "warning", name, remedy)
+    return Check(_("System"), "ok", name)
+
+
+def _system(_settings: Settings) -> Iterator[Check]:
+    file = Path("/etc/os-release")
+    yield system_check(file.read_text(encoding="utf-8") if file.exists() else "")
 
 
 def _python(_settings: Settings) -> Iterator[Check]:
@@ -293,9 +309,7 @@ def _ports(settings: Settings) -> Iterator[Check]:
 
 
 def _browser(_settings: Settings) -> Iterator[Check]:
-    from cli.testing import browser
-
-    path = browser()
+    path = browser.find()
     yield Check(
         "Chromium",
         "ok" if path else "warning",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -29,6 +30,31 @@ def systemd_runs() -> bool:
     return Path("/run/systemd/system").is_dir()
 
 
+def distribution(release: str | None = None) -> str:
+    """``debian``, ``ubuntu`` or ``other``; a derivative counts as what it says it is like.
+
+    From the text of os-release(5), by default this machine's.
+    """
+    if release is None:
+        file = Path("/etc/os-release")
+        release = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+    names = " ".join(os_release(release).get(key, "") for key in ("ID", "ID_LIKE")).split()
+    return next((name for name in names if name in ("debian", "ubuntu")), "other")
+
+
+def os_release(text: str) -> dict[str, str]:
+    """The variables of os-release(5), unquoted; lines that are none are left out."""
+    found = {}
+    for line in text.splitlines():
+        name, sign, value = line.strip().partition("=")
+        if sign and not name.startswith("#"):
+            try:
+                found[name] = " ".join(shlex.split(value))
+            except ValueError:  # a quote that is not closed
+                found[name] = value
+    return found
+
+
 def which(name: str) -> str | None:
     """Full path of a program, looking also where only root's PATH would."""
     return shutil.which(name) or shutil.which(name, path="/usr/local/sbin:/usr/sbin:/sbin")
@@ -42,12 +68,12 @@ def apt_install(packages: Sequence[str], report: Report, *, purpose: str) -> Non
     if root is None or shutil.which("apt-get") is None:
         raise CliError(_("{purpose} needs: {packages}", purpose=purpose, packages=words), remedy)
     quiet = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-y", "-q"]
-    _follow([*quiet, "update"], report, remedy)
-    _follow([*quiet, "--no-install-recommends", "install", *packages], report, remedy)
+    follow([*quiet, "update"], report, remedy)
+    follow([*quiet, "--no-install-recommends", "install", *packages], report, remedy)
 
 
-def _follow(command: list[str], report: Report, remedy: str) -> None:
-    """Run a command, reporting its lines; its last lines are in the error when it fails."""
+def follow(command: list[str], report: Report, remedy: str) -> None:
+    """Run a command, reporting its lines. Raises CliError with its last lines when it fails."""
     tail: list[str] = []
     with subprocess.Popen(
         command,

@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from cli import engine
+from cli import browser, engine
 from cli.steps import Steps
 from cli.system import apt_install, which
 from cli.text import _
@@ -37,12 +37,6 @@ LINTERS = [
     Linter("mypy --strict", ["-m", "mypy"]),
     Linter("import-linter", ["-c", "from importlinter.cli import lint_imports_command as c; c()"]),
 ]
-
-
-def browser() -> str | None:
-    """A Chromium that Playwright can drive."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    return next((path for name in names if (path := which(name))), None)
 
 
 def run(console: Console, arguments: list[str]) -> int:
@@ -90,7 +84,10 @@ def _prepare(steps: Steps, leave: ExitStack) -> None:
     leave.callback(engine.release, INSTANCE, lambda _line: None)
     with steps.step(_("Docker engine")) as step:
         client = engine.ensure(INSTANCE, step.detail)
-    missing = [] if browser() else ["chromium"]
+    if browser.find() is None:
+        with steps.step("Chromium") as step:
+            browser.install(step.detail)
+    missing = []
     if not list(Path("/usr/lib/postgresql").glob("*/bin/postgres")):
         missing.append("postgresql")  # the ledger's tests run on it too
     if which("gcc") is None:
@@ -98,7 +95,7 @@ def _prepare(steps: Steps, leave: ExitStack) -> None:
     if not _has_korean_font():
         missing.append("fonts-nanum")
     if missing:
-        with steps.step(_("Browser and Korean font")) as step:
+        with steps.step(_("Packages for the tests")) as step:
             apt_install(missing, step.detail, purpose=_("The tests"))
     with steps.step(_("Container images")) as step:
         settings = Settings(instance=INSTANCE)

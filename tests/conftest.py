@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from cli import testing
+from cli import browser as chromium_program
 
 _QUIET = [
     # As root in a container there is no sandbox; the rest keeps Chromium from calling its maker.
@@ -26,7 +26,7 @@ def chromium() -> Iterator[Browser]:
 
     Not for the session: while Playwright runs, no other test can use an event loop.
     """
-    found = testing.browser()
+    found = chromium_program.find()
     assert found, "Chromium is missing; ./dli test installs it"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(found), args=_QUIET)
