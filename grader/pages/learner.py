@@ -8,9 +8,9 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from sqlalchemy import select
 from starlette.responses import FileResponse, HTMLResponse, Response
 
-from grader import certificates, jobs, labels, views
+from grader import certificates, history, jobs, labels, views
 from grader.desk import AtDesk, Desk
-from grader.models import Feedback, Score, Submission
+from grader.models import Feedback, Submission
 from grader.submissions import feedback_of, scores_of
 from web.auth import Person, signed_in
 from web.i18n import gettext as _
@@ -55,11 +55,7 @@ def submission(request: Request, desk: AtDesk, person: Someone, submission: str)
         newest = scores_of(session, [found.id]).get(found.id)
         score = newest if teaches else certificates.released_score(session, found)
         pages = sorted(feedback_of(session, [found.id]).get(found.id, {}))
-        history = list(
-            session.scalars(
-                select(Score).where(Score.submission_id == found.id).order_by(Score.id.desc())
-            )
-        )
+        log = history.of(session, found) if teaches else []
         job = jobs.of_submission(session, found)
     course, item = desk.assignment(found.course, found.assignment)
     return render(
@@ -70,7 +66,7 @@ def submission(request: Request, desk: AtDesk, person: Someone, submission: str)
         submission=found,
         score=score,
         early=None if teaches or score or not item.autograde else newest,
-        history=history if teaches else [],
+        log=log,
         job=job if teaches else None,
         grading=job is not None and job.state in ("queued", "running"),
         pages=pages,

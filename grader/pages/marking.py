@@ -13,7 +13,7 @@ from core.clock import now
 from grader import jobs, labels, marks, results
 from grader.desk import AtDesk, InClass, class_path
 from grader.models import Mark, Score, Submission
-from grader.pages.notebook import sandboxed
+from grader.pages.notebook import as_sandboxed, sandboxed
 from grader.submissions import is_newest, scores_of
 from web.auth import Person, signed_in
 from web.i18n import gettext as _
@@ -169,6 +169,24 @@ def ran(desk: AtDesk, person: Someone, submission: str, notebook: str) -> Respon
     if notebook not in score.notebooks:
         raise HTTPException(404, _("There is no such submission."))
     return sandboxed(desk.blobs.read(score.notebooks[notebook]))
+
+
+@router.get("/submissions/{submission}/feedback-preview/{notebook}")
+def feedback_preview(desk: AtDesk, person: Someone, submission: str, notebook: str) -> Response:
+    """The feedback as the learner would read it, released or not."""
+    from grader import feedback  # late: nbgrader takes a second to import
+    from grader.gradebook import CourseBook
+
+    found = desk.taught_submission(person, submission)
+    with desk.database.read() as session:
+        score = _score(session, found)
+    if notebook not in score.notebooks:
+        raise HTTPException(404, _("There is no such submission."))
+    book = CourseBook.of(desk.settings.state_dir, found.course, found.cohort)
+    if not book.exists:
+        raise HTTPException(409, _("Grade this submission first."))
+    page = feedback.render(book, found, notebook, desk.blobs.read(score.notebooks[notebook]))
+    return as_sandboxed(page)
 
 
 def _given(number: int, cell: dict[str, Any], typed: dict[str, str]) -> marks.Given:

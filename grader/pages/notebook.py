@@ -20,8 +20,13 @@ margin:.5rem 0}.output{padding:.25rem .75rem}.prompt,.anchor-link{display:none}
 
 def sandboxed(source: bytes) -> Response:
     """The notebook `source`: no script, no origin, nothing loaded from anywhere."""
+    return as_sandboxed(as_html(source))
+
+
+def as_sandboxed(page: str | bytes) -> Response:
+    """A page made of what a learner wrote."""
     headers = {"Content-Security-Policy": NOTEBOOK_POLICY, "Cache-Control": "private, no-store"}
-    return Response(as_html(source), media_type="text/html; charset=utf-8", headers=headers)
+    return Response(page, media_type="text/html; charset=utf-8", headers=headers)
 
 
 def as_html(source: bytes) -> str:
