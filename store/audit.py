@@ -46,6 +46,11 @@ class AuditColumns:
     details: Mapped[str] = mapped_column(Text)
     """JSON object of codes and numbers; no names and no e-mail addresses."""
 
+    def facts(self) -> dict[str, Any]:
+        """`details` as it was given."""
+        found: dict[str, Any] = json.loads(self.details)
+        return found
+
 
 Row = TypeVar("Row", bound=AuditColumns)
 

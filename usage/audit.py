@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from store import audit
 from usage.leases import Clock
 from usage.models import Base
+from web import formats
 from web.i18n import gettext as _
 
 PLATFORM = "platform"
@@ -88,3 +89,31 @@ def words(action: str) -> str:
         "window.add": _("Reserved GPU places"),
         "window.remove": _("Gave GPU places up"),
     }.get(action, action)
+
+
+def details(row: AuditRow) -> str:
+    """The rest of a line: numbers and codes, in the order of their names."""
+    return ", ".join(f"{_names(key)}: {_value(key, value)}" for key, value in row.facts().items())
+
+
+def _names(key: str) -> str:
+    return {
+        "before": _("before"),
+        "fields": _("fields"),
+        "minutes": _("minutes"),
+        "people": _("people"),
+        "role": _("role"),
+        "seats": _("seats"),
+        "slots": _("places"),
+        "staff_of": _("staff of"),
+        "units": _("GPU-hours"),
+        "until": _("until"),
+    }.get(key, key)
+
+
+def _value(key: str, value: object) -> str:
+    if key == "units" and isinstance(value, int):
+        return formats.gpu_hours(value, 4)
+    if isinstance(value, list):
+        return " ".join(str(one) for one in value)
+    return str(value) if value != "" else "–"

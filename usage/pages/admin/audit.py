@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from store import audit
 from usage.api_internal import Service, Zone
-from usage.audit import AuditRow, words
+from usage.audit import AuditRow, details, words
 from usage.pages.admin.common import BASE, Admin
 from web.i18n import gettext as _
 from web.pages import render
@@ -32,6 +32,7 @@ def show(
         request,
         "usage/audit.html",
         words=words,
+        details=details,
         scope_name=_("Cohort"),
         base=f"{BASE}/audit",
         **context,
