@@ -16,6 +16,19 @@ pytestmark = pytest.mark.docker
 
 IMAGE = "dli/lab-cpu:latest"
 
+NOTEBOOK_OF_TWO_TESTS = """
+import nbformat.v4 as v4, nbformat, pathlib
+def test(source, name):
+    about = {"grade": True, "grade_id": name, "locked": True, "points": 1, "solution": False,
+             "schema_version": 3, "task": False}
+    return v4.new_code_cell(source, metadata={"nbgrader": about})
+folder = pathlib.Path.home() / "tiny" / "sums"
+folder.mkdir(parents=True)
+cells = [test("assert 1 + 1 == 2", "one"), test("assert 1 + 1 == 3", "two")]
+spec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+nbformat.write(v4.new_notebook(cells=cells, metadata={"kernelspec": spec}), folder / "sums.ipynb")
+"""
+
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[docker.DockerClient]:
@@ -92,7 +105,8 @@ def test_status_comes_from_the_usage_service_with_the_labs_token(
     running: LabContainer, world: Outside
 ) -> None:
     answer = running.http.get("dli-lab/status?lang=ko")
-    assert answer.json() == {**STATUS, "assignment": ""}
+    started_for = {"course": "tiny", "lab": "", "cohort": "", "assignment": ""}
+    assert answer.json() == {**STATUS, **started_for}
     calls = [(path, auth) for path, auth, _ in world.seen if "/usage/api/me/status" in path]
     assert calls[-1] == ("GET /usage/api/me/status?lang=ko", f"token {LAB_TOKEN}")
     page = running.http.get("lab").text
@@ -110,10 +124,25 @@ def test_warnings_and_requests_are_passed_on(running: LabContainer, world: Outsi
         assert running.http.post("dli-lab/requests", json=wrong).status_code == 400
 
 
-def test_submitting_without_an_assignment_says_so(running: LabContainer) -> None:
-    answer = running.http.post("dli-lab/submit?lang=en")
-    assert answer.json() == {"error": "This lab has no assignment to submit."}
-    assert "과제" in running.http.post("dli-lab/submit?lang=ko").json()["error"]
+def test_coursework_that_cannot_be_is_a_sentence(running: LabContainer) -> None:
+    path = "dli-lab/assignments/tiny/digits"
+    for action in ("submit", "validate"):
+        answer = running.http.post(f"{path}/{action}?lang=en")
+        text = "There is no folder tiny/digits. Fetch the assignment first."
+        assert answer.json() == {"error": text}
+    assert "폴더" in running.http.post(f"{path}/submit?lang=ko").json()["error"]
+    assert running.http.post("dli-lab/assignments/..%2F..%2Fetc/x/fetch").status_code == 404
+
+
+def test_validation_names_what_fails_and_leaves_nbgrader_out_of_the_server(
+    running: LabContainer,
+) -> None:
+    running.python(NOTEBOOK_OF_TWO_TESTS)
+    answer = running.http.post("dli-lab/assignments/tiny/sums/validate?lang=en", timeout=120)
+    (found,) = answer.json()["notebooks"]
+    assert (found["name"], found["passed"], found["changed"]) == ("sums.ipynb", False, [])
+    assert [cell["source"] for cell in found["failed"]] == ["assert 1 + 1 == 3"]
+    assert "AssertionError" in found["failed"][0]["error"]
 
 
 def test_nbgraders_addresses_answer_when_first_used(running: LabContainer) -> None:

@@ -43,14 +43,18 @@
 
   // A part of the page that another of our services draws. Reading it may first sign this browser in
   // there, by redirects on this site; the link inside stays when that does not work.
-  document.querySelectorAll("[data-fragment]").forEach(async (place) => {
+  const fill = async (place) => {
     const address = new URL(place.dataset.fragment, window.location.href);
     const answer = await fetch(address, { headers: { Accept: "text/html" } }).catch(() => null);
     if (!answer || !answer.ok || new URL(answer.url).pathname !== address.pathname) return;
     place.innerHTML = await answer.text();
     place.dataset.shown = "yes";
     ownTimes(place);
-  });
+  };
+  // One after the other, so that only the first has to sign in.
+  (async () => {
+    for (const place of document.querySelectorAll("[data-fragment]")) await fill(place);
+  })();
 
   // Buttons that show a password: data-reveal names the inputs, separated by spaces.
   document.querySelectorAll("[data-reveal]").forEach((button) => {
