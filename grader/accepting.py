@@ -65,7 +65,7 @@ def accept(
     """
     received = now()
     blobs.keep(arrived.path, arrived.sha256)
-    with database.write() as session:
+    with database.write(alone_for=work.username) as session:
         known = _of_key(session, work, key, arrived.sha256)
         if known is not None:
             return known

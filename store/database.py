@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.orm import Session
 
 _BUSY_SECONDS = 30
+_ALL = "SELECT pg_advisory_xact_lock(:k)"
+_ONE = "SELECT pg_advisory_xact_lock_shared(:k), pg_advisory_xact_lock(:k, hashtext(:name))"
 
 
 class Database:
@@ -72,20 +74,32 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
-        """A transaction under the write lock: durable once it ends, rolled back on an error."""
+    def write(self, alone_for: str = "") -> Iterator[Session]:
+        """A transaction under the write lock: durable once it ends, rolled back on an error.
+
+        `alone_for` names the one thing (a person) whose rows the transaction decides on. On
+        PostgreSQL such transactions wait for those of the same name and for those without one, but
+        not for each other; SQLite has one writer anyhow.
+        """
+        together = bool(alone_for) and not self._is_sqlite
         engine = self.engine.execution_options(dli_write=True)
-        with self._turn, Session(engine, expire_on_commit=False) as session, session.begin():
-            self._lock(session.connection())
+        with (
+            nullcontext() if together else self._turn,
+            Session(engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            self._lock(session.connection(), alone_for)
             yield session
 
     def close(self) -> None:
         """Close pooled connections."""
         self.engine.dispose()
 
-    def _lock(self, connection: Connection) -> None:
+    def _lock(self, connection: Connection, alone_for: str = "") -> None:
         if not self._is_sqlite:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:k)"), {"k": self._lock_number})
+            locks = _ONE if alone_for else _ALL
+            values = {"k": self._lock_number} | ({"name": alone_for} if alone_for else {})
+            connection.execute(text(locks), values)
 
 
 def _engine(url: str) -> Engine:
