@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 
 from core.wire import Enrolment
-from usage.client import CohortCourses, UsageClient, UsageUnavailable
+from usage.client import CohortCourses, CohortMember, UsageClient, UsageUnavailable
 
 _CACHE_SECONDS = 5.0
 _TEACHING = {"assistant", "instructor", "admin"}
@@ -103,6 +103,13 @@ class AccessBook:
             except UsageUnavailable as error:
                 raise AccessUnknown(str(error)) from error
         return self._cohorts[1]
+
+    def members(self, cohort: str) -> list[CohortMember]:
+        """The people of a cohort. Raises AccessUnknown."""
+        try:
+            return self._usage.members(cohort) if cohort else []
+        except UsageUnavailable as error:
+            raise AccessUnknown(str(error)) from error
 
     def places(self, username: str) -> list[Enrolment]:
         """A person's places in cohorts, ended ones too. Raises AccessUnknown."""

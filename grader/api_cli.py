@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, HTTPException
 
-from grader import actions, jobs, results
+from grader import actions, exports, jobs, results
 from grader.desk import AtDesk
-from web.auth import internal
+from web.auth import Person, internal
 
 router = APIRouter(prefix="/api/cli", dependencies=[Depends(internal("key-cli"))])
 
@@ -62,10 +62,20 @@ def all_results(
 
 
 @router.get("/courses/{course}/export")
-def export(desk: AtDesk, course: str, cohort: str | None = None) -> dict[str, str]:
-    """The course's scores as CSV text, of one cohort or of all."""
+def export(
+    desk: AtDesk, course: str, cohort: str | None = None, kind: exports.Kind = "nbgrader"
+) -> dict[str, dict[str, str]]:
+    """Scores as CSV text by cohort: of one, or of each that has the course."""
     found = desk.courses.get(course)
     if found is None:
         raise HTTPException(404, f"there is no course {course!r}")
+    wanted = [cohort] if cohort is not None else desk.cohorts(Person("", admin=True), course)
     with desk.database.read() as session:
-        return {"csv": results.export(session, found, cohort=cohort)}
+        return {
+            "csv": {
+                one: exports.export(session, found, one, desk.members(one), kind).decode(
+                    "utf-8-sig"
+                )
+                for one in wanted
+            }
+        }

@@ -45,6 +45,7 @@ class Result:
     max_score: float | None
     reason: str = ""
     flags: list[dict[str, str]] = field(default_factory=list)
+    cohort: str = ""
 
 
 class GraderClient:
@@ -67,13 +68,25 @@ class GraderClient:
         """Start publishing; the batch to follow."""
         return self._act(course, assignment, "publish", by)
 
-    def grade(self, course: str, assignment: str, by: str = "dli", again: bool = False) -> str:
-        """Start grading each learner's last attempt; the batch to follow (empty: no jobs in it)."""
-        return self._act(course, assignment, "grade", by, again)
+    def grade(
+        self,
+        course: str,
+        assignment: str,
+        by: str = "dli",
+        again: bool = False,
+        cohort: str | None = None,
+    ) -> str:
+        """Start grading each learner's last attempt; the batch to follow (empty: no jobs in it).
 
-    def release_feedback(self, course: str, assignment: str, by: str = "dli") -> str:
+        `cohort` None: in every cohort, here and below.
+        """
+        return self._act(course, assignment, "grade", by, again, cohort)
+
+    def release_feedback(
+        self, course: str, assignment: str, by: str = "dli", cohort: str | None = None
+    ) -> str:
         """Start rendering and releasing feedback; the batch to follow."""
-        return self._act(course, assignment, "release-feedback", by)
+        return self._act(course, assignment, "release-feedback", by, cohort=cohort)
 
     def progress(self, batch: str) -> Progress:
         """How far a batch is."""
@@ -90,22 +103,37 @@ class GraderClient:
                 raise TimeoutError(f"batch {batch} is not finished after {seconds:.0f} s")
             time.sleep(0.3)
 
-    def results(self, course: str, assignment: str) -> list[Result]:
+    def results(self, course: str, assignment: str, cohort: str | None = None) -> list[Result]:
         """Each learner's last attempt."""
         path = f"/courses/{quote(course, safe='')}/assignments/{quote(assignment, safe='')}"
-        return [from_json(Result, item) for item in self._call("GET", f"{path}/results")]
+        found = self._call("GET", f"{path}/results", params=_given(cohort=cohort))
+        return [from_json(Result, item) for item in found]
 
-    def export(self, course: str) -> str:
-        """All scores of a course as CSV with nbgrader's header."""
-        return str(self._call("GET", f"/courses/{quote(course, safe='')}/export")["csv"])
+    def export(
+        self, course: str, cohort: str | None = None, kind: str = "nbgrader"
+    ) -> dict[str, str]:
+        """Scores as CSV by cohort; `kind` is nbgrader, canvas or moodle."""
+        path = f"/courses/{quote(course, safe='')}/export"
+        return dict(self._call("GET", path, params=_given(cohort=cohort, kind=kind))["csv"])
 
-    def _act(self, course: str, assignment: str, action: str, by: str, again: bool = False) -> str:
+    def _act(
+        self,
+        course: str,
+        assignment: str,
+        action: str,
+        by: str,
+        again: bool = False,
+        cohort: str | None = None,
+    ) -> str:
         path = f"/courses/{quote(course, safe='')}/assignments/{quote(assignment, safe='')}"
-        return str(self._call("POST", f"{path}/{action}", {"by": by, "again": again})["batch"])
+        body = {"by": by, "again": again, "cohort": cohort}
+        return str(self._call("POST", f"{path}/{action}", body)["batch"])
 
-    def _call(self, method: str, path: str, body: Any = None) -> Any:
+    def _call(
+        self, method: str, path: str, body: Any = None, params: dict[str, str] | None = None
+    ) -> Any:
         try:
-            response = self._client.request(method, path, json=body)
+            response = self._client.request(method, path, json=body, params=params)
         except httpx.HTTPError as error:
             raise GraderUnavailable(f"the grader service does not answer: {error}") from error
         try:
@@ -120,3 +148,7 @@ class GraderClient:
         if response.status_code in (404, 409, 422):
             raise GraderRefused(message or f"refused ({response.status_code})")
         raise GraderUnavailable(f"the grader service answered {response.status_code}: {message}")
+
+
+def _given(**params: str | None) -> dict[str, str]:
+    return {key: value for key, value in params.items() if value is not None}

@@ -19,7 +19,7 @@ from grader.access import Access, AccessBook, AccessUnknown
 from grader.blobs import Blobs
 from grader.database import open_database
 from grader.models import Submission
-from usage.client import CohortCourses, UsageClient
+from usage.client import CohortCourses, CohortMember, UsageClient
 from web.auth import Person, signed_in
 from web.i18n import gettext as _
 
@@ -135,6 +135,14 @@ class Desk:
         """A cohort as people call it."""
         names = {c.id: c.name for c in self._every_cohort()}
         return names.get(cohort, cohort) or _("No cohort")
+
+    def members(self, cohort: str) -> list[CohortMember]:
+        """The people of a cohort; nobody while the usage service does not answer."""
+        try:
+            return self.access.members(cohort)
+        except AccessUnknown as error:
+            event(_LOG, "members not known", cohort=cohort, reason=str(error))
+            return []
 
     def _every_cohort(self) -> list[CohortCourses]:
         try:

@@ -1,35 +1,15 @@
-"""Scores of an assignment: rows for pages and the command line, and nbgrader's CSV."""
+"""Scores of an assignment: rows for pages and the command line."""
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.course import Course
 from grader.models import Feedback, Job, Score, Submission
-from grader.submissions import STAMP, latest, scores_of
-
-HEADER = [
-    "assignment",
-    "duedate",
-    "timestamp",
-    "student_id",
-    "last_name",
-    "first_name",
-    "email",
-    "raw_score",
-    "late_submission_penalty",
-    "score",
-    "max_score",
-]
-"""nbgrader's export, column by column."""
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+from grader.submissions import latest, scores_of
 
 
 @dataclass(frozen=True)
@@ -83,29 +63,3 @@ def rows(session: Session, course: str, assignment: str, *, cohort: str | None) 
         when, which = (shown.released_at, shown.score_id) if shown else (None, None)
         found.append(Row(a, scores.get(a.id), jobs.get(a.id), when, which))
     return found
-
-
-def export(session: Session, course: Course, *, cohort: str | None) -> str:
-    """All assignments as CSV with nbgrader's header. No cell can become a formula."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(HEADER)
-    for assignment in course.assignments:
-        due = assignment.due.strftime(STAMP) if assignment.due else ""
-        for row in rows(session, course.id, assignment.id, cohort=cohort):
-            score = row.score
-            numbers = (
-                [score.raw_score, score.late_penalty, score.score, score.max_score]
-                if score
-                else ["", "", "", ""]
-            )
-            stamp = row.submission.received_at.strftime(STAMP)
-            name = row.submission.username
-            texts = [assignment.id, due, stamp, name, "", "", ""]
-            writer.writerow([*map(harmless, texts), *numbers])
-    return out.getvalue()
-
-
-def harmless(text: str) -> str:
-    """`text` as a spreadsheet shows it, never as it computes it."""
-    return f"'{text}" if text.startswith(_FORMULA) else text

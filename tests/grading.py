@@ -23,7 +23,7 @@ from grader.exchange.client import Client
 from grader.runner import Sandbox
 from grader.worker import Worker
 from tests.grading_course import write_course
-from usage.client import CohortCourses
+from usage.client import CohortCourses, CohortMember
 
 PEOPLE = {
     "ines": "instructor",
@@ -42,6 +42,14 @@ class FakeUsage:
     def cohorts(self) -> list[CohortCourses]:
         names = {"autumn", *(place.cohort for places in self.more.values() for place in places)}
         return [CohortCourses(n, f"The {n}", self.courses, self.open) for n in sorted(names)]
+
+    def members(self, cohort: str) -> list[CohortMember]:
+        return [
+            CohortMember(name, place.role, "", "")
+            for name in sorted({*PEOPLE, *self.more})
+            for place in self.enrolments(name)
+            if place.cohort == cohort
+        ]
 
     def enrolments(self, username: str) -> list[Enrolment]:
         role: Any = PEOPLE.get(username)

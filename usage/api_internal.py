@@ -21,7 +21,7 @@ from core.wire import (
     SlotMode,
 )
 from usage import texts
-from usage.client import Budget, Charge, CohortCourses, CohortSpec, ConsentGiven
+from usage.client import Budget, Charge, CohortCourses, CohortMember, CohortSpec, ConsentGiven
 from usage.prestart.rows import Batch
 from usage.service import Usage
 from web.auth import internal
@@ -220,6 +220,12 @@ def enrol(body: Enrol, service: Service, zone: Zone, _caller: Cli) -> Response:
 def all_cohorts(service: Service, _caller: Reader) -> list[CohortCourses]:
     """Every cohort with its courses."""
     return service.all_cohorts()
+
+
+@router.get("/cohorts/{cohort}/members")
+def members(cohort: str, service: Service, _caller: Reader) -> list[CohortMember]:
+    """The people of a cohort."""
+    return service.members(cohort)
 
 
 @router.put("/cohorts/{cohort}", status_code=_NOTHING)

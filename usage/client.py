@@ -75,6 +75,16 @@ class CohortCourses:
 
 
 @dataclass(frozen=True)
+class CohortMember:
+    """Somebody in a cohort; name and e-mail as far as a roster or a sign-up said."""
+
+    username: str
+    role: Role
+    name: str
+    email: str
+
+
+@dataclass(frozen=True)
 class ConsentGiven:
     """What a person ticked at sign-up: ids of items of the text `version` (core.consent)."""
 
@@ -249,6 +259,11 @@ class UsageClient:
     def cohorts(self) -> list[CohortCourses]:
         """Every cohort, the newest to end first."""
         return [from_json(CohortCourses, item) for item in self._http.call("GET", "/cohorts")]
+
+    def members(self, cohort: str) -> list[CohortMember]:
+        """The people of a cohort, by user name; nobody for an unknown one."""
+        answer = self._http.call("GET", f"/cohorts/{_part(cohort)}/members")
+        return [from_json(CohortMember, item) for item in answer]
 
     # -- set-up (key-cli) ------------------------------------------------------------------------
 

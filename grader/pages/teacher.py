@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import APIRouter, Depends, Form, HTTPException, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from core.clock import now
-from grader import actions, jobs, labels, results, views
+from grader import actions, exports, jobs, labels, preview, views
 from grader.desk import AtDesk, Classroom, InClass, class_path
+from web import i18n
 from web.auth import Person, signed_in
+from web.i18n import gettext as _
 from web.pages import render
+from web.sheets import MEDIA_TYPE
 
 router = APIRouter()
 Someone = Annotated[Person, Depends(signed_in)]
@@ -48,9 +51,15 @@ def act(
     assignment: str,
     action: actions.Action,
     again: Annotated[bool, Form()] = False,
+    fingerprint: Annotated[str, Form()] = "",
 ) -> Response:
-    """A button of that part."""
+    """A button of that part. `fingerprint`: what was looked at before publishing; 409 when the
+    course's files changed since."""
     course = room.course.id
+    if fingerprint and fingerprint != preview.fingerprint(room.course, assignment):
+        raise HTTPException(
+            409, _("The files of this assignment changed since the preview. Look at it again.")
+        )
     actions.start(
         room.desk, course, assignment, action, room.person.name, again, cohort=room.cohort
     )
@@ -69,17 +78,15 @@ def grade_one(desk: AtDesk, person: Someone, submission: str) -> RedirectRespons
 
 
 @router.get("/courses/{course}/export.csv")
-def export(room: InClass) -> Response:
-    """A cohort's scores, with nbgrader's columns."""
+def export(room: InClass, kind: exports.Kind = "nbgrader") -> Response:
+    """A cohort's scores, with nbgrader's columns or for a learning platform."""
+    members = room.desk.members(room.cohort)
     with room.desk.database.read() as session:
-        text = results.export(session, room.course, cohort=room.cohort)
-    name = "-".join(filter(None, (room.course.id, room.cohort, f"{now():%Y%m%d}"))) + ".csv"
-    # The mark at the front tells spreadsheets that this is UTF-8.
-    return Response(
-        "\ufeff" + text,
-        media_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
+        data = exports.export(session, room.course, room.cohort, members, kind, i18n.language())
+    parts = (room.course.id, room.cohort, "" if kind == "nbgrader" else kind, f"{now():%Y%m%d}")
+    name = "-".join(filter(None, parts)) + ".csv"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(data, media_type=MEDIA_TYPE, headers=headers)
 
 
 def _card(request: Request, room: Classroom, assignment: str) -> HTMLResponse:

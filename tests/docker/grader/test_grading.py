@@ -107,7 +107,7 @@ def test_the_whole_path(graded: tuple[Service, Worker]) -> None:
     assert "data:image/png" in service.client("ada").feedback(right, "sums").decode()
     with pytest.raises(Refused, match="no feedback"):
         service.client("bob").feedback(right, "sums")
-    text = client.export("c1")
+    text = client.export("c1")["autumn"]
     assert text.splitlines()[0] == (
         "assignment,duedate,timestamp,student_id,last_name,first_name,email,raw_score,"
         "late_submission_penalty,score,max_score"

@@ -12,12 +12,12 @@ from core.clock import now
 from grader.exchange import archive
 from grader.models import Feedback, Score, Submission
 from grader.pages.learner import NOTEBOOK_POLICY
-from grader.results import harmless
 from tests.grading import Service
 from tests.grading_course import source_notebook
 from tests.unit.grader.test_exchange import NoSandbox
 from web import csrf
 from web.auth import Person, signed_in
+from web.sheets import harmless
 
 
 @pytest.fixture(scope="module")
