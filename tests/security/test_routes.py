@@ -222,10 +222,13 @@ GRADER = [
     (r"GET /submissions/{submission}(/archive|/feedback/{notebook})?", {"trainee", *STAFF_A}),
     (r"GET /api/internal/(completions|courses/{course}/progress)", {"key-usage"}),
     (r"GET /parts/(due|work)", SIGNED_IN),
-    (r"\w+ /submissions/{submission}/(grade|marking|extend|ran/{notebook})", STAFF_A),
+    (
+        r"\w+ /submissions/{submission}/(grade|marking|extend|(ran|feedback-preview)/{notebook})",
+        STAFF_A,
+    ),
     (r"POST /certificates/{certificate}/revoke", STAFF_A),
     (r"GET /solutions/{course}/{assignment}(/.*)?", {"trainee", *STAFF_A}),
-    (r"GET /courses/{course}(/(certificates|export.csv))?", STAFF_A),
+    (r"GET /courses/{course}(/(certificates|gradebook|export.csv))?", STAFF_A),
     (r"\w+ /courses/{course}/assignments/{assignment}/.*", STAFF_A),
 ]
 """The same of the grader service, for work of cohort a."""
