@@ -165,6 +165,12 @@ class Certificate(Base):
     course: Mapped[str]
     cohort: Mapped[str]
     username: Mapped[str]
+    name: Mapped[str] = mapped_column(default="")
+    """Of the holder as the certificate says it, from when it was first looked at; else empty."""
+    titles: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """The course's title by language when it was issued."""
+    hours: Mapped[float] = mapped_column(default=0.0)
+    """The course's length; 0: not known."""
     percent: Mapped[float]
     issued_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]

@@ -46,7 +46,7 @@ FILLED = {
     "cohort": "a", "course": "intro", "assignment": "work", "submission": "sub-1",
     "notebook": "n", "action": "grade", "name": "x.css", "host": "h", "lease_id": "l", "code": "c",
     "warning_id": "w", "request_id": "1", "batch": "b", "job": "job-1", "certificate": "cert-1",
-    "form": "csv", "kind": "people",
+    "key": "k", "form": "csv", "kind": "people",
 }  # fmt: skip
 FORM = {"grant": "yes", "username": "trainee"}
 """Fields of posts that ask for the role only once they could be read."""
@@ -54,6 +54,13 @@ FORM = {"grant": "yes", "username": "trainee"}
 WORK = '[[assignments]]\nid = "work"\ntitle = {en = "W", ko = "W"}\n'
 OPEN = {
     "/certificates/{certificate}",
+    "/certificates/{certificate}/pdf",
+    "/certificates/{certificate}/badge",
+    "/badges/issuer",
+    "/badges/keys",
+    "/badges/keys/{key}",
+    "/badges/revoked",
+    "/badges/courses/{course}",
     "/healthz",
     "/static/{name:path}",
     "/language",

@@ -1,4 +1,7 @@
-"""Certificates: recorded once when a course's pass rule holds, provable to anyone, revocable."""
+"""Certificates: recorded once when a course's pass rule holds, provable to anyone, revocable.
+
+`paper` prints one as PDF, `badge` gives it as an Open Badges 3.0 credential.
+"""
 
 from __future__ import annotations
 
@@ -53,6 +56,8 @@ def issue(session: Session, course: Course, cohort: str, username: str) -> Certi
         course=course.id,
         cohort=cohort,
         username=username,
+        titles=course.title.model_dump(),
+        hours=course.hours,
         percent=reached,
         issued_at=now(),
         revoked_at=None,
