@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import docker
 import pytest
 from rich.console import Console
 
@@ -193,25 +192,36 @@ def test_a_taken_port_stops_the_start_with_setting_and_holder(platform: RunningP
         pass
 
 
-def test_down_and_purge_leave_nothing():
-    with running_platform() as platform:
-        settings = platform.settings
-        pids = [state.pid for state in platform.processes().values()]
-        trainee = platform.sign_in("trainee")
-        trainee.start_lab(COURSE, "01-training-by-hand", gpu=False)
-        trainee.lab_ready("trainee", 120)
-        assert platform.containers(kind="lab")
-        environment = supervisor.process_environment(settings)
-        done = _run(environment, "down", "--purge", "--yes", "--keep-images")
-        assert done.returncode == 0, done.stderr
-        assert not settings.state_dir.exists()
-        assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
-    client = docker.from_env()
+def test_logs_tell_who_and_what_and_hold_no_secret(platform: RunningPlatform):
+    charge = platform.usage.charges(platform.cohort)[0]
+    folder = platform.settings.state_dir
+    text = "\n".join(file.read_text() for file in sorted((folder / "logs").glob("*.log*")))
+    started = next(line for line in text.splitlines() if '"lab started"' in line)
+    told = json.loads(started)
+    assert (told["person"], told["lease"], told["lab"]) == ("trainee", charge.lease_id, LAB)
+    hidden = [file.read_text().strip() for file in (folder / "secrets").iterdir()]
+    hidden += [*platform.passwords.values(), platform.event_code]
+    assert len(hidden) > 12
+    assert [word for word in hidden if word in text] == []
+
+
+def test_down_and_purge_leave_nothing(platform: RunningPlatform):
+    """The last of this module: nothing of the platform is left for another."""
+    settings = platform.settings
+    pids = [state.pid for state in platform.processes().values()]
+    trainee = platform.sign_in("trainee")
+    trainee.start_lab(COURSE, "01-training-by-hand", gpu=False)
+    trainee.lab_ready("trainee", 120)
+    assert platform.containers(kind="lab")
+    environment = supervisor.process_environment(settings)
+    done = _run(environment, "down", "--purge", "--yes", "--keep-images")
+    assert done.returncode == 0, done.stderr
+    assert not settings.state_dir.exists()
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
     mine = {"label": f"dli.instance={settings.instance}"}
-    assert client.containers.list(all=True, filters=mine) == []
-    assert client.volumes.list(filters=mine) == []
-    assert client.networks.list(filters=mine) == []
-    client.close()
+    assert platform.docker.containers.list(all=True, filters=mine) == []
+    assert platform.docker.volumes.list(filters=mine) == []
+    assert platform.docker.networks.list(filters=mine) == []
 
 
 def _dli(platform: RunningPlatform, *words: str, **variables: str):
