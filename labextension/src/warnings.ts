@@ -49,7 +49,8 @@ export class Warnings extends Widget {
       }
     }
     const told = [...this._told.values()].filter(one => !this._closed.has(one.id));
-    const timed = open.filter(one => one.reason !== ANNOUNCEMENT);
+    const over = this.model.secondsLeft === 0;
+    const timed = over ? [] : open.filter(one => one.reason !== ANNOUNCEMENT);
     // The newest warning says all that the earlier ones said.
     const shown = [...timed.slice(0, 1), ...told];
     for (const id of [...this._shown.keys()]) {
