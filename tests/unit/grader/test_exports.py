@@ -15,6 +15,7 @@ from grader import dates, exports
 from grader.database import open_database
 from grader.models import Score, Submission
 from store.database import Database
+from tests.unit.grader.conftest import NewUrl
 from usage.client import CohortMember
 
 AT = datetime(2026, 11, 1, 9, tzinfo=UTC)
@@ -34,8 +35,8 @@ PEOPLE = [
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    made = open_database(f"sqlite:///{tmp_path_factory.mktemp('exports')}/g.sqlite")
+def database(new_url: NewUrl) -> Iterator[Database]:
+    made = open_database(new_url())
     made.migrate()
     with made.write() as session:
         for name, cohort, points in (("ann", "x", 3.5), ("=cmd", "x", None), ("eve", "y", 1)):

@@ -7,7 +7,6 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,21 +16,12 @@ from core.course import Assignment, Text
 from core.wire import Enrolment
 from grader import accepting, dates, intake, upkeep
 from grader.blobs import Blobs
-from grader.database import open_database
 from grader.models import Base, Dates, Job, Release, Score, Submission
 from store.database import Database
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
 ITEM = Assignment(id="a", title=Text(en="A", ko="A"))
 DAYS = 3 * 24 * 3600
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    made = open_database(f"sqlite:///{tmp_path}/g.sqlite")
-    made.migrate()
-    yield made
-    made.close()
 
 
 @pytest.fixture
