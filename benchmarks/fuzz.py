@@ -239,8 +239,11 @@ class _Hang(BaseException):
 
 @contextmanager
 def _watched() -> Iterator[None]:
+    armed = [True]
+
     def ring(_number: int, _frame: object) -> None:
-        raise _Hang
+        if armed[0]:  # a signal may arrive a moment late
+            raise _Hang
 
     timers = ((signal.ITIMER_PROF, signal.SIGPROF, 1), (signal.ITIMER_REAL, signal.SIGALRM, 15))
     before = [signal.signal(number, ring) for _timer, number, _times in timers]
@@ -249,6 +252,7 @@ def _watched() -> Iterator[None]:
     try:
         yield
     finally:
+        armed[0] = False
         for (timer, number, _times), earlier in zip(timers, before, strict=True):
             signal.setitimer(timer, 0)
             signal.signal(number, earlier)

@@ -17,34 +17,13 @@ from playwright.sync_api import sync_playwright
 
 from grader.feedback import _exporter
 from grader.pages.learner import NOTEBOOK_POLICY
-
-JS = "fetch('/hit/{n}');top.alert?.({n})"
-SHAPES = [
-    "<script>{js}</script>", "<ScRiPt>{js}</sCrIpT>", "<img src=x onerror=\"{js}\">",
-    "<svg onload=\"{js}\">", "<svg><script>{js}</script></svg>", "<body onload=\"{js}\">",
-    "<iframe srcdoc=\"<script>parent.{js}</script>\"></iframe>", "<iframe src=\"javascript:{js}\">",
-    "<details open ontoggle=\"{js}\">", "<video><source onerror=\"{js}\"></video>",
-    "<audio src=x onerror=\"{js}\">", "<input autofocus onfocus=\"{js}\">",
-    "<math><mtext><img src=x onerror=\"{js}\"></mtext></math>", "<object data=\"/hit/{n}\">",
-    "<embed src=\"/hit/{n}\">", "<link rel=stylesheet href=\"/hit/{n}\">",
-    "<style>@import '/hit/{n}';</style>", "<meta http-equiv=refresh content=\"0;url=/hit/{n}\">",
-    "<marquee onstart=\"{js}\">", "<img src=\"/hit/{n}\">", "<a href=\"javascript:{js}\">x</a>",
-    "<base href=\"/hit/{n}/\"><img src=y>", "<script src=\"/hit/{n}\"></script>",
-    "</pre></div><script>{js}</script>", "<noscript><p title=\"</noscript><script>{js}</script>\">",
-    "<template><script>{js}</script></template><img src=x onerror=\"{js}\">",
-    "<form action=\"/hit/{n}\"><button id=go autofocus>x</button></form>",
-]  # fmt: skip
-
-
-def payloads() -> list[str]:
-    """Each shape with a number of its own."""
-    return [s.format(js=JS.format(n=n), n=n) for n, s in enumerate(SHAPES)]
+from tests.security.payloads import SHAPES, payloads
 
 
 def page() -> str:
     """The feedback page of a notebook that is nothing but payloads."""
-    cells = [new_markdown_cell(text) for text in payloads()]
-    for text in payloads():
+    cells = [new_markdown_cell(text) for text in payloads(SHAPES)]
+    for text in payloads(SHAPES):
         shown = new_output("display_data", {"text/html": text, "text/plain": "x"})
         script = new_output("display_data", {"application/javascript": text})
         drawn = new_output("display_data", {"image/svg+xml": f"<svg>{text}</svg>"})
@@ -64,7 +43,7 @@ def page() -> str:
 @pytest.fixture(scope="module")
 def site() -> Iterator[tuple[str, list[str]]]:
     hits: list[str] = []
-    pages = {"/feedback": page(), "/control": "".join(payloads())}
+    pages = {"/feedback": page(), "/control": "".join(payloads(SHAPES))}
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -103,7 +82,7 @@ def visit(url: str) -> int:
 
 def test_no_payload_runs_or_fetches(site: tuple[str, list[str]]) -> None:
     url, hits = site
-    assert len(payloads()) * 6 >= 50  # as text, as source, and in four kinds of output
+    assert len(payloads(SHAPES)) * 6 >= 50  # as text, as source, and in four kinds of output
     assert page().count("fetch(") > 20, "the page shows the payloads"
     dialogs = visit(f"{url}/feedback")
     assert (dialogs, hits) == (0, [])

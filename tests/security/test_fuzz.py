@@ -6,7 +6,6 @@ import pytest
 
 from benchmarks import fuzz
 
-
 REACHED = {"roster (CSV)", "notebook", "submission (tar)", "fetched course (tar)"}
 
 pytestmark = pytest.mark.filterwarnings("ignore:Non-unique cell id")
@@ -30,7 +29,9 @@ def test_crashes_and_hangs_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
             pass
         raise KeyError(len(data))
 
-    target = fuzz.Target("broken", fuzz.st.sampled_from([b"short", b"x" * 40]), broken, (ValueError,))
+    target = fuzz.Target(
+        "broken", fuzz.st.sampled_from([b"short", b"x" * 40]), broken, (ValueError,)
+    )
     fuzz.fuzz(target, 12)
     assert target.crashes + target.hangs == target.tried
     assert target.crashes
