@@ -49,7 +49,8 @@ def _one(session: Session, number: str, cohort: str, name: str, tar: str, ran: s
         late_penalty=0, needs_manual=False, cells=[cell], flags=[], notebooks={"n": ran},
     )  # fmt: skip
     certificate = Certificate(
-        **common, id=f"cert-{number}", username=name, percent=90, issued_at=at, revoked_at=None,
+        **common, id=f"cert-{number}", username=name, name="Kim", hours=2,
+        titles={"en": "I", "ko": "입"}, percent=90, issued_at=at, revoked_at=None,
         revoked_by="",
     )  # fmt: skip
     job = Job(
