@@ -323,7 +323,7 @@ def _end(stack: Stack) -> None:
         stack.stop(name)
     stack.usage.close()
     stack.api.close()
-    label = {"label": f"dli.instance={stack.settings.instance}"}
+    label: Any = {"label": f"dli.instance={stack.settings.instance}"}
     deadline = time.monotonic() + 30
     for container in stack.docker.containers.list(all=True, filters=label, ignore_removed=True):
         container.remove(force=True, v=True)
