@@ -139,13 +139,8 @@ def signed(settings: Settings, certificate: Certificate, language: str) -> str:
     body = credential(settings, certificate, language)
     issued = int(certificate.issued_at.timestamp())
     claims = {"iss": body["issuer"]["id"], "jti": body["id"], "nbf": issued, **body}
-    public = public_key(settings)
-    head = {
-        "alg": "RS256",
-        "typ": "JWT",
-        "kid": _address(settings, f"badges/keys/{public['kid']}"),
-        "jwk": {name: public[name] for name in ("kty", "n", "e")},
-    }
+    where = _address(settings, f"badges/keys/{public_key(settings)['kid']}")
+    head = {"alg": "RS256", "typ": "JWT", "kid": where}
     payload = json.dumps(claims, ensure_ascii=False, separators=(",", ":"))
     return jws.serialize_compact(head, payload, key(settings.state_dir))
 
