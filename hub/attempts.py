@@ -10,7 +10,8 @@ _MOST_KEYS = 10_000
 
 
 class Attempts:
-    """At most `limit` failures per key within `window_s` seconds. In memory, bounded."""
+    """At most `limit` failures per key within `window_s` seconds; 0: as many as one likes, as
+    NativeAuthenticator's allowed_failed_logins. In memory, bounded."""
 
     def __init__(
         self, limit: int, window_s: float, clock: Callable[[], float] = time.monotonic
@@ -23,12 +24,14 @@ class Attempts:
     def blocked_s(self, key: str) -> float:
         """Seconds until `key` may try again; 0 when it may now."""
         recent = self._recent(key)
-        if len(recent) < self.limit:
+        if self.limit <= 0 or len(recent) < self.limit:
             return 0.0
         return recent[-self.limit] + self.window_s - self._clock()
 
     def failed(self, key: str) -> None:
         """Count one failure of `key`."""
+        if self.limit <= 0:
+            return
         recent = self._recent(key)[-self.limit :]
         self._failures[key] = [*recent, self._clock()]
         self._failures.move_to_end(key)

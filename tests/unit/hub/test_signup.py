@@ -190,3 +190,10 @@ def test_attempts_are_bounded_in_memory() -> None:
     for number in range(10_050):
         attempts.failed(str(number))
     assert len(attempts._failures) == 10_000
+
+
+def test_no_limit_blocks_nobody() -> None:
+    attempts = Attempts(0, 100)
+    for _ in range(3):
+        attempts.failed("ann")
+        assert attempts.blocked_s("ann") == 0
