@@ -43,7 +43,7 @@ class Envelope:
         try:
             await self._app(scope, receive, sending)
         except Exception:
-            self._logger.exception("request failed", extra={"dli": {"path": request.url.path}})
+            self._logger.exception("request failed", extra={"dli": {"path": _path(request)}})
             if sending.status is not None:  # half an answer went out: only closing is left
                 raise
             from web.errors import internal_error
@@ -60,7 +60,7 @@ class Envelope:
         )
 
     def _record(self, request: Request, status: int | None, began: float) -> None:
-        path = request.url.path
+        path = _path(request)
         if any(part in path for part in _QUIET) and status is not None and status < 400:
             return
         person = getattr(request.state, "person", None)
@@ -73,6 +73,13 @@ class Envelope:
             ms=round((time.monotonic() - began) * 1000),
             person=person.name if person else "",
         )
+
+
+def _path(request: Request) -> str:
+    """The path for the log, without an event code in it: with one, anybody can join a cohort."""
+    path: str = request.scope["path"]
+    code = request.path_params.get("code")
+    return path.replace(code, "…") if code else path
 
 
 class _Sending:

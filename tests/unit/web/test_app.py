@@ -31,6 +31,10 @@ def app(tmp_path: Path) -> FastAPI:
     def api_number(value: int) -> dict[str, int]:
         return {"value": value}
 
+    @app.get("/codes/{code}/sheet")
+    def sheet(code: str) -> dict[str, str]:
+        return {"code": code}
+
     @app.get("/broken")
     def broken() -> None:
         raise RuntimeError("the secret cause")
@@ -162,6 +166,15 @@ def test_requests_are_logged_without_their_query(
     assert [getattr(line, "dli", {})["path"] for line in lines] == ["/services/usage/number/3"]
     ours = [record for record in caplog.records if record.name != "httpx"]  # the test's client
     assert "a-sign-in-code" not in repr([vars(record) for record in ours])
+
+
+def test_an_event_code_in_the_path_is_not_logged(
+    app: FastAPI, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        assert get(app, "/codes/AUTUMN%2D12/sheet").json() == {"code": "AUTUMN-12"}
+    (line,) = [vars(record)["dli"] for record in caplog.records if record.getMessage() == "request"]
+    assert line["path"] == "/services/usage/codes/…/sheet"
 
 
 def test_simulated_gpus_are_said_on_every_page(app: FastAPI) -> None:
