@@ -8,7 +8,7 @@ from fastapi import HTTPException
 from sqlalchemy.orm import Session
 
 from core.ids import new_id
-from grader import jobs
+from grader import audit, jobs
 from grader.desk import Desk
 from grader.submissions import latest, newest_release
 from web.i18n import gettext as _
@@ -32,6 +32,8 @@ def start(
     """
     desk.assignment(course, assignment)
     with desk.database.write() as session:
+        scope = f"{course}/{cohort}" if cohort and action != "publish" else course
+        audit.note(session, by, f"assignment.{action}", scope, assignment, again=again)
         if action == "publish":
             job = jobs.ask(session, "publish", (course, assignment, ""), by)
             return {"job": job.id, "batch": job.batch}

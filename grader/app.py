@@ -12,7 +12,17 @@ from fastapi import FastAPI
 from core.settings import Settings
 from grader import api_cli, api_lab, api_usage, upkeep
 from grader.desk import Desk
-from grader.pages import certificate, dates, gradebook, learner, marking, parts, publishing, teacher
+from grader.pages import (
+    audit,
+    certificate,
+    dates,
+    gradebook,
+    learner,
+    marking,
+    parts,
+    publishing,
+    teacher,
+)
 from web.app import create_app as web_app
 
 
@@ -46,6 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
         marking,
         publishing,
         teacher,
+        audit,
     ):
         app.include_router(part.router)
     return app

@@ -1,0 +1,123 @@
+"""One person's coursework as a file, erasing them, and who did what in the log."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
+
+from core import secrets
+from grader import people
+from grader.audit import AuditRow
+from grader.exchange import archive
+from grader.models import Base, Certificate, Submission
+from grader.upkeep import named_blobs
+from tests.grading import Service
+from tests.grading_course import source_notebook
+from tests.unit.grader.test_exchange import NoSandbox
+
+PSEUDONYM = "erased:0123456789ab"
+
+
+@pytest.fixture(scope="module")
+def worked(service: Service) -> Service:
+    """ada and bob handed in; ada has a certificate."""
+    service.client("ines").act("c1", "sums", "publish")
+    while service.worker(NoSandbox()).step():
+        pass
+    data = archive.build_from({"sums.ipynb": json.dumps(source_notebook()).encode()})
+    for name in ("ada", "bob"):
+        service.client(name).submit("c1", "sums", data)
+    with service.app.state.desk.database.write() as session:
+        session.add(
+            Certificate(
+                id="cert-1",
+                course="c1",
+                cohort="autumn",
+                username="ada",
+                percent=90,
+                issued_at=datetime.now(UTC),
+                revoked_at=None,
+                revoked_by="",
+                name="에이다",
+                titles={},
+                hours=2,
+            )
+        )
+    return service
+
+
+def ask(service: Service, method: str, path: str, **more: object) -> httpx.Response:
+    key = secrets.load(service.settings.state_dir, "key-usage")
+    return httpx.request(
+        method,
+        f"{service.url}/api/internal{path}",
+        headers={"Authorization": f"Bearer {key}"},
+        **more,
+    )
+
+
+def test_acts_of_staff_are_in_the_log(worked: Service) -> None:
+    with worked.app.state.desk.database.read() as session:
+        rows = session.query(AuditRow).all()
+    assert [(r.actor, r.action, r.scope, r.target) for r in rows] == [
+        ("ines", "assignment.publish", "c1", "sums")
+    ]
+
+
+def test_everything_of_one_person_as_a_file(worked: Service) -> None:
+    answer = ask(worked, "GET", "/people/ada/export")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as made:
+        about = json.loads(made.read("coursework.json"))
+        assert "submissions/c1/sums/attempt-1.tar" in made.namelist()
+    assert [row["username"] for row in about["submissions"]] == ["ada"]
+    assert about["certificates"][0]["name"] == "에이다"
+    assert "bob" not in json.dumps(about)
+
+
+def test_an_erased_person_is_nowhere_and_the_figures_stay(worked: Service) -> None:
+    body = {"pseudonym": PSEUDONYM, "actor": "root"}
+    for _ in range(2):
+        assert ask(worked, "POST", "/people/ada/erase", json=body).status_code == 204
+    assert ask(worked, "GET", "/completions").json() == {"autumn": 1}
+    with worked.app.state.desk.database.read() as session:
+        rows = session.query(Submission).order_by(Submission.username).all()
+        assert [(r.username, r.size) for r in rows] == [("bob", rows[0].size), (PSEUDONYM, 0)]
+        assert rows[0].size > 0
+        assert rows[0].sha256 in named_blobs(session)
+    with worked.app.state.desk.database.read() as session:
+        everything = "".join(
+            repr(row)
+            for table in Base.metadata.tables.values()
+            for row in session.execute(select(table))
+        )
+    assert "'ada'" not in everything
+    assert "에이다" not in everything
+    for change in ("UPDATE audit SET action = 'nothing'", "DELETE FROM audit"):
+        with (
+            pytest.raises(DBAPIError, match="append-only"),
+            worked.app.state.desk.database.write() as session,
+        ):
+            session.execute(text(change))
+
+
+def test_only_a_pseudonym_may_take_a_name(worked: Service) -> None:
+    body = {"pseudonym": "bob", "actor": "root"}
+    assert ask(worked, "POST", "/people/ada/erase", json=body).status_code == 422
+
+
+def test_every_column_that_names_a_person_is_known() -> None:
+    found = {f"{table.name}.{column.name}" for table, column in people.name_columns()}
+    suspicious = {
+        f"{table.name}.{column.name}"
+        for table in Base.metadata.tables.values()
+        for column in table.columns
+        if any(word in column.name for word in ("user", "person", "author", "_by", "actor"))
+    }
+    assert suspicious - found == {"jobs.claimed_by"}
