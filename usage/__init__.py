@@ -2,11 +2,13 @@
 
 Other rooms import `usage.client` alone. The service itself, from pure to outside:
 
-* `grants`, `placement`, `forms`: decisions without I/O.
+* `grants`, `placement`, `queue`, `idle`, `forms`: decisions without I/O.
 * `models`, `database`, `migrations`: tables; one writer at a time on SQLite and PostgreSQL.
-* `ledger`: the only code that changes accounts and entries. `leases`, `heartbeat`, `cohorts`,
-  `requests`: what may happen, each inside one transaction. `views`, `desk`, `home`: questions.
-* `service`: each operation in a transaction of its own. `meter`: the background task.
+* `accounts`, `ledger`: the only code that changes accounts and entries. `leases`, `heartbeat`,
+  `machines`, `waiting`, `windows`, `cohorts`, `requests`: what may happen, each inside one
+  transaction. `views`, `desk`, `home`: questions.
+* `service`: each operation in a transaction of its own; those of the `office`, on the queue
+  (`queueing`) and of `prestart` in their own modules. `meter`, `prestart.starter`: background tasks.
 * `api_internal` (our processes, by key), `api_lab` (labs, by their token), `pages`
   (people, signed in through the Hub), `metrics` (this machine).
 
@@ -14,5 +16,5 @@ At the Hub it is the external service ``usage`` with the token ``usage-hub-token
 (see hub.access): ``start:servers`` (the Start button), ``delete:servers`` (Stop, and the stop at a
 deadline), ``read:servers`` and ``list:users`` (which lab a person has).
 
-What the ledger promises stands in `usage.ledger` and is audited by tests/unit/usage/audit.py.
+What the ledger promises stands in docs/reference/gpu-time.md and is audited by tests/unit/usage/audit.py.
 """

@@ -35,7 +35,6 @@ from usage import (
     idle,
     leases,
     machines,
-    queue,
     requests,
     views,
     waiting,
@@ -47,6 +46,7 @@ from usage.models import Cohort, LeaseRow, Wait
 from usage.office import Office
 from usage.prestart import rows as early
 from usage.prestart.acts import Prestarting
+from usage.queueing import Queueing
 from usage.refusals import No
 from usage.roster import expected
 from usage.stops import DueStop
@@ -55,9 +55,6 @@ _log = logging.getLogger("usage")
 
 START_MARGIN_SECONDS = 30
 """Beyond labs.start_seconds: the spawner gives up first and says why."""
-
-OUTLOOK_MS = 1_000
-"""For so long places in the queue are shown without being worked out again."""
 
 STOP_LEAD_MS = 1_000
 """The orderly stop is asked for this long before the grant is over, so that it ends in time."""
@@ -83,7 +80,7 @@ def rules_of(settings: Settings) -> Rules:
     )
 
 
-class Usage(Office, Prestarting):
+class Usage(Office, Prestarting, Queueing):
     """Operations on one database under one set of rules."""
 
     def __init__(
@@ -96,7 +93,6 @@ class Usage(Office, Prestarting):
         self._heard: dict[str, int] = {}
         """When (boot clock) each lab last said whether it computes; lost with a restart."""
         self.strays, self.beats = Strays(), Beats()
-        self._looks: tuple[int, dict[int, queue.Outlook]] = (0, {})
 
     # -- GPUs and leases
 
@@ -118,9 +114,7 @@ class Usage(Office, Prestarting):
         """A lease for a start."""
         try:
             with self.database.write() as session:
-                waits = waiting.line(session)
-                waiting.deal(session, waits, self.rules, self.clock)
-                kept = waiting.kept_from(session, waits, ask, self.rules, self.clock)
+                waits, kept = self._others_first(session, ask)
                 row = leases.reserve(session, ask, self.rules, self.clock, kept.slots, kept.labs)
                 early.leased(session, row, self.clock)
                 lease = leases.as_lease(row)
@@ -137,55 +131,6 @@ class Usage(Office, Prestarting):
     def _was_prestart(self, ask: ReserveRequest, no: No, waits: bool) -> bool:
         with self.database.write() as session:
             return early.refused(session, ask.username, no.code, waits, self.clock)
-
-    def _queue(self, ask: ReserveRequest, no: No) -> No:
-        """Put a refused person in the queue; the refusal with their place in it."""
-        with self.database.write() as session:
-            waiting.join(session, ask, self.clock)
-        self._looks = (0, {})
-        place = self.place_of(ask.username)
-        position = place.position if place else 0
-        wait = no.details.get("wait_seconds", 0)
-        if place is not None and place.wait_ms is not None:
-            wait = place.wait_ms // 1000
-        return No(no.code, **{**no.details, "position": position, "wait_seconds": wait})
-
-    def wants_place(self, ask: ReserveRequest) -> bool:
-        """True when this start has to wait: the person is in the queue now. Raises No for a start
-        that waiting cannot help."""
-        try:
-            with self.database.write() as session:
-                waits = waiting.line(session)
-                waiting.deal(session, waits, self.rules, self.clock)
-                kept = waiting.kept_from(session, waits, ask, self.rules, self.clock)
-                leases.check_place(session, ask, self.clock, kept.slots, kept.labs)
-        except No as no:
-            if no.code not in waiting.QUEUE_CODES:
-                raise
-            self._queue(ask, no)
-            return True
-        return False
-
-    def place_of(self, username: str) -> waiting.Place | None:
-        """This person's place in the queue."""
-        with self.database.read() as session:
-            looks = self.outlooks(session)
-            return waiting.place_of(session, username, looks, self.rules, self.clock)
-
-    def outlooks(self, session: Session) -> dict[int, queue.Outlook]:
-        """Everybody's place, worked out once a second at most: many pages ask."""
-        until, looks = self._looks
-        now = self.clock.boot_ms()
-        if not until - OUTLOOK_MS <= now < until:
-            looks = waiting.outlooks(session, self.rules, self.clock)
-            self._looks = (now + OUTLOOK_MS, looks)
-        return looks
-
-    def leave_queue(self, username: str) -> None:
-        """Stop waiting."""
-        with self.database.write() as session:
-            waiting.leave(waiting.line(session), username, "left", self.clock)
-        self._looks = (0, {})
 
     def activate(self, lease_id: str, container_id: str) -> Lease:
         """The lab of a lease runs."""
