@@ -31,14 +31,14 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="module")
-def work(pages: Service) -> Iterator[list[str]]:
+def work(pages: Service) -> list[str]:
     """Two graded submissions and a released solution."""
     (pages.settings.state_dir / "node").symlink_to(_shared_node(pages.settings))
     ids = [submit(pages, name) for name in ("ada", "bob")]
     for number, one in enumerate(ids):
         give_score(pages, one, number + 1, release=False)
     post(pages, "/courses/c1/assignments/sums/solution", "ines", anyway="true")
-    yield ids
+    return ids
 
 
 def addresses(work: list[str]) -> dict[str, str]:
