@@ -12,13 +12,12 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from core.units import UNITS_PER_GPU_HOUR, units, weight_of
-from tests.e2e import lab
+from tests.e2e import lab, teaching
 from tests.e2e.conftest import Visitor
 from tests.platform import RunningPlatform, wait_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.docker, pytest.mark.timeout(600)]
 
-COURSE = "/services/grader/courses/intro-dl"
 COHORT = "/services/usage/admin/cohorts/demo"
 NOTEBOOK = "intro-dl/digits/digits.ipynb"
 PASSWORD = "Every-Saturday-41"
@@ -31,7 +30,6 @@ Visit = Callable[..., Visitor]
 class Words:
     """What the person reads and clicks, by language."""
 
-    published: str
     released: str
     feedback: str
     time_left: str
@@ -42,7 +40,6 @@ class Words:
 
 WORDS = {
     "en": Words(
-        published="Published",
         released="Feedback released",
         feedback="Feedback on digits",
         time_left="GPU time left",
@@ -51,7 +48,6 @@ WORDS = {
         menu={"course": "Course", "submit": "Submit the assignment"},
     ),
     "ko": Words(
-        published="공개됨",
         released="피드백 공개됨",
         feedback="digits",
         time_left="남은 GPU 시간",
@@ -70,24 +66,18 @@ def language(request: pytest.FixtureRequest) -> str:
 
 def test_the_main_job(platform: RunningPlatform, visit: Visit, language: str) -> None:
     words = WORDS[language]
-    publish(visit("instructor", language), words)
+    instructor = visit("instructor", language)
+    teaching.publish(instructor)
     trainee = join(visit(f"kim-{language}", language), platform.event_code)
     work_and_submit(trainee, platform, words)
-    grade(visit("instructor", language), trainee.name, words)
+    teaching.watch(instructor, trainee)
+    teaching.grade(instructor, trainee.name)
     read_feedback(trainee, words)
     admin = visit("admin", language)
     assert see_the_charge(admin, trainee.name) > 0
     book(admin, platform, seconds_left=SECONDS_TO_THE_END)
     run_out(trainee, platform, words)
     book(admin, platform, seconds_left=3600)
-
-
-def publish(instructor: Visitor, words: Words) -> None:
-    """The instructor publishes, and sees that it is."""
-    page = instructor.open(COURSE)
-    page.locator("form[action$='/publish'] button").click()
-    expect(page.get_by_text(words.published, exact=True)).to_be_visible(timeout=60_000)
-    instructor.shot("instructor-course")
 
 
 def join(trainee: Visitor, code: str) -> Visitor:
@@ -144,17 +134,6 @@ def work_and_submit(trainee: Visitor, platform: RunningPlatform, words: Words) -
     receipt = lab.submit(page, words.menu)
     assert re.search(r"\b[0-9a-f]{64}\b", receipt), receipt
     trainee.shot("receipt")
-
-
-def grade(instructor: Visitor, learner: str, words: Words) -> None:
-    """One click grades; the score shows; feedback is released."""
-    page = instructor.open(COURSE)
-    page.locator("form[action$='/grade'] button").click()
-    row = page.get_by_role("row").filter(has_text=learner)
-    expect(row).to_contain_text("3 / 20", timeout=120_000)
-    instructor.shot("instructor-graded")
-    page.locator("form[action$='/release-feedback'] button").click()
-    expect(row).to_contain_text(words.released, timeout=60_000)
 
 
 def read_feedback(trainee: Visitor, words: Words) -> None:
