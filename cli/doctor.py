@@ -61,6 +61,7 @@ def examine() -> list[Check]:
         _gpus,
         _toolkit,
         _resources,
+        _homes,
         _services,
         _browser,
     ]
@@ -273,6 +274,17 @@ def _resources(settings: Settings) -> Iterator[Check]:
             lab=lab / _GIB,
         ),
     )
+
+
+def _homes(settings: Settings) -> Iterator[Check]:
+    from labs import homes
+
+    why = homes.problem(settings)
+    if why:
+        found = _("no size limit ({why}): a learner can fill the disk", why=why)
+        yield Check(_("Home folders"), "warning", found, _("Start as root with labs.home_gb set"))
+    else:
+        yield Check(_("Home folders"), "ok", _("{size} GiB each", size=settings.labs.home_gb))
 
 
 def _services(settings: Settings) -> Iterator[Check]:

@@ -106,6 +106,7 @@ def _purge_docker(
     for volume in client.volumes.list(filters=_ours(settings)):
         report(str(volume.name))
         _gone(lambda v=volume: v.remove(force=True))
+    _detach_homes(settings, report)
     for network in client.networks.list(filters=_ours(settings)):
         report(str(network.name))
         _gone(network.remove)
@@ -114,6 +115,15 @@ def _purge_docker(
         for image in client.images.list(filters={"label": BUILT_LABEL}):
             report(", ".join(image.tags) or image.short_id)
             _gone(lambda i=image: client.images.remove(i.id, force=True))
+
+
+def _detach_homes(settings: Settings, report: Report) -> None:
+    from labs import homes
+
+    try:
+        homes.detach_all(settings)
+    except homes.HomeError as error:
+        report(str(error))
 
 
 def _open_firewall(settings: Settings, report: Report) -> None:

@@ -12,6 +12,7 @@ import docker
 
 from cli import engine
 from core.settings import Settings
+from labs import homes
 from labs.containers import HOME
 
 
@@ -38,6 +39,7 @@ def all_of(settings: Settings) -> list[Home]:
 @contextmanager
 def archived(settings: Settings, home: Home) -> Iterator[IO[bytes]]:
     """The volume's files as an open tar."""
+    homes.attach_known(settings, home.suffix)
     with tempfile.TemporaryFile() as spooled, _mounted(settings, home.name) as container:
         stream, _about = container.get_archive(f"{HOME}/.")
         for chunk in stream:
@@ -50,8 +52,9 @@ def restore(settings: Settings, suffix: str, user: str, tar: IO[bytes]) -> None:
     """Make the volume of this instance and fill it."""
     name = f"{settings.instance}-{suffix}"
     labels = {"dli.instance": settings.instance, "dli.kind": "home", "dli.user": user}
+    limited = {} if homes.problem(settings) else homes.options(settings, suffix)
     with _client() as client:
-        client.volumes.create(name, labels=labels)
+        client.volumes.create(name, driver_opts=limited, labels=labels)
     with _mounted(settings, name) as container:
         container.put_archive(HOME, tar)
 

@@ -135,6 +135,9 @@ class Labs(_Section):
     memory_mb: int = Field(2048, ge=256, description="Memory of one lab")
     cpus: float = Field(2.0, gt=0, description="CPUs of one lab")
     pids: int = Field(512, ge=32, description="Processes and threads in one lab")
+    home_gb: int = Field(
+        10, ge=0, le=10_000, description="Size of a new home folder in GiB; 0: no limit"
+    )
     start_seconds: int = Field(120, ge=5, description="A start that takes longer has failed")
     starts_at_once: int = Field(
         0,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import pwd
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, web
@@ -14,9 +16,12 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, web
 from core import log, secrets, settings
 from core.settings import Settings
 from core.wire import Lease
+from labs import homes
 from labs.runner import HUB_ACCOUNT, socket_path
 from labs.runner.relay import FindLease, Relay
 from labs.runner.rules import Policy
+
+_log = logging.getLogger("labs.runner")
 
 _ENGINE = "unix:///var/run/docker.sock"
 _LEASE_S = 5
@@ -53,12 +58,18 @@ def finder(loaded: Settings) -> FindLease:
 
 async def serve(loaded: Settings) -> None:
     """Serve on the Hub's socket until a signal says to stop."""
-    relay = Relay(Policy.of(loaded), engine_path(), finder(loaded))
+    endless = homes.problem(loaded)
+    if endless:
+        log.event(_log, "homes have no size limit", why=endless)
+    make = None if endless else partial(homes.options, loaded)
+    relay = Relay(Policy.of(loaded), engine_path(), finder(loaded), make)
     runner = web.AppRunner(relay.application(), access_log=None, handle_signals=False)
     await runner.setup()
     path = socket_path(loaded)
     path.unlink(missing_ok=True)
+    before = os.umask(0o177)  # the socket is its owner's alone from its first moment
     await web.UnixSite(runner, path).start()
+    os.umask(before)
     _hand_over(path)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -77,7 +88,6 @@ def _hand_over(path: Path) -> None:
 def main() -> int:
     """Exit status: 0 after an orderly stop, 2 when the settings or the account are wrong."""
     log.setup()
-    os.umask(0o177)  # the socket is its owner's alone from its first moment
     try:
         asyncio.run(serve(settings.load()))
     except (settings.SettingsError, FileNotFoundError, KeyError) as error:

@@ -57,7 +57,7 @@ _ROWS: list[tuple[str, str, str, str, Kind, set[str]]] = [
     ("GET", "images/", _IMAGE, "/json", Kind.IMAGE, set()),
     ("GET", "networks/", _NAME, "", Kind.NETWORK, set()),
     ("POST", "volumes/create", "", "", Kind.CREATE_VOLUME, set()),
-    ("GET", "volumes/", _NAME, "", Kind.VOLUME, set()),
+    ("GET DELETE", "volumes/", _NAME, "", Kind.VOLUME, set()),
     ("POST", "containers/create", "", "", Kind.CREATE, {"name"}),
     ("GET", "containers/", _NAME, "/json", Kind.LAB, set()),
     (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections import OrderedDict
@@ -27,12 +28,22 @@ FindLease = Callable[[str], Awaitable[Lease | None]]
 
 
 class Relay:
-    """One instance's labs on one engine. `engine` is the path of Docker's real socket."""
+    """One instance's labs on one engine. `engine` is the path of Docker's real socket.
 
-    def __init__(self, policy: Policy, engine: str, find_lease: FindLease) -> None:
+    `home_options`: makes a home that ends and gives its volume's options; None: plain volumes.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        engine: str,
+        find_lease: FindLease,
+        home_options: Callable[[str], dict[str, str]] | None = None,
+    ) -> None:
         self._policy = policy
         self._engine = engine
         self._find_lease = find_lease
+        self._home_options = home_options
         self._docker: ClientSession | None = None
         self._known: OrderedDict[str, None] = OrderedDict()
         """Ids of containers that are ours: an id never changes its container."""
@@ -85,6 +96,17 @@ class Relay:
 
     async def _create_volume(self, call: Call, request: web.Request) -> web.StreamResponse:
         body = rules.volume(await _json(request), self._policy)
+        look = Call(Kind.VOLUME, "GET", call.version, body["Name"], ("volumes/", ""))
+        async with self._ask("GET", look.target()) as answer:
+            known = await answer.json() if answer.status == 200 else None
+        plain = known is not None and not known.get("Options")
+        if not plain and self._home_options is not None:
+            suffix = body["Name"].removeprefix(f"{self._policy.instance}-")
+            try:
+                body["DriverOpts"] = await asyncio.to_thread(self._home_options, suffix)
+            except OSError as error:
+                event(_log, "home not made", home=suffix, error=str(error))
+                return web.json_response({"message": str(error)}, status=500)
         return await self._pass(call.method, call.target(), request, body)
 
     async def _create(self, call: Call, request: web.Request) -> web.StreamResponse:
