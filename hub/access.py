@@ -41,6 +41,7 @@ def update_roles(c: Any) -> None:
                 "delete:servers",  # stops a lab at its deadline; the Stop button
                 "read:servers",  # which labs run: shown, and compared with the leases
                 "list:users",  # to do that for everybody in one request
+                "delete:users",  # erases a person: account and, by the spawner, home volume
             ],
         },
         {

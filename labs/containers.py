@@ -48,6 +48,11 @@ class Plan:
     volume_labels: dict[str, str]
 
 
+def home_of(settings: Settings, username: str) -> str:
+    """Name of a person's home volume."""
+    return f"{settings.instance}-home-{slug(username)}"
+
+
 def name_of(settings: Settings, username: str) -> str:
     """Name of this person's (only) lab container."""
     return f"{settings.instance}-lab-{slug(username)}"
@@ -84,7 +89,7 @@ def plan(
     `gateway` is this machine's address on the labs' network. `cohort` tells the exchange in which
     of a person's cohorts they work; it gives no right.
     """
-    volume = f"{settings.instance}-home-{slug(username)}"
+    volume = home_of(settings, username)
     return Plan(
         name=name_of(settings, username),
         image=image_of(course, lease, settings),

@@ -236,6 +236,14 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc] # no type information is 
         )
         self.object_id = made["Id"]
 
+    async def delete_forever(self) -> None:
+        """The person was deleted from the Hub: their files go, too. A missing volume is no error."""
+        try:
+            await self.docker("remove_volume", containers.home_of(self.settings, self.user.name))
+        except NotFound:
+            return
+        event(log, "home removed", person=self.user.name)
+
     async def _clear_leftover(self) -> None:
         """Remove a container of this person that an earlier Hub could not; end its lease."""
         name = containers.name_of(self.settings, self.user.name)

@@ -91,6 +91,14 @@ class Hub:
         """Stop the person's lab; harmless when there is none. Raises HubDown."""
         await self._call("DELETE", f"/users/{quote(username, safe='')}/server")
 
+    async def delete(self, username: str) -> None:
+        """Delete the person's account and, by the spawner, their home volume; a lab is stopped
+        first. Harmless when there is none. Raises HubDown, also while a lab is still stopping."""
+        path = f"/users/{quote(username, safe='')}"
+        answer = await self._call("DELETE", path)
+        if answer.status_code not in (204, 404):
+            raise HubDown(f"DELETE {path}: {answer.status_code}: {answer.text[:200]}")
+
     async def _call(
         self, method: str, path: str, body: Any = None, accept: str = "application/json"
     ) -> httpx.Response:

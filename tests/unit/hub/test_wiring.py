@@ -89,7 +89,7 @@ def test_each_scope_exists_and_services_have_no_more_than_listed(settings: Setti
             assert scope.split("!")[0] in scopes.scope_definitions, scope
     services = ["access:services!service=usage", "access:services!service=grader"]
     assert roles["usage"]["scopes"] == [
-        "start:servers", "delete:servers", "read:servers", "list:users",
+        "start:servers", "delete:servers", "read:servers", "list:users", "delete:users",
     ]  # fmt: skip
     assert roles["grader"]["scopes"] == ["read:users:name"]
     assert roles["user"]["scopes"] == ["self", *services]

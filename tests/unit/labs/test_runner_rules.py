@@ -257,7 +257,7 @@ def test_a_home_may_be_made_and_nothing_else() -> None:
         "PUT /containers/abc/archive?path=/", "GET /containers/abc/archive?path=/etc/shadow",
         "POST /containers/abc/update", "POST /containers/abc/rename?name=x", "POST /commit",
         "POST /containers/prune", "GET /containers/abc/export", "POST /networks/create",
-        "POST /networks/t-labs/connect", "DELETE /networks/t-labs", "DELETE /volumes/t-home-kim",
+        "POST /networks/t-labs/connect", "DELETE /networks/t-labs", "DELETE /volumes",
         "POST /volumes/prune", "GET /secrets", "POST /swarm/init", "POST /plugins/pull",
         "GET /events", "GET /system/df", "POST /session", "POST /grpc", "POST /auth",
         "GET /v1.41/../containers/json", "GET /containers/../info", "GET //info",
