@@ -8,7 +8,8 @@ Other rooms import `usage.client` alone. The service itself, from pure to outsid
   `machines`, `waiting`, `windows`, `cohorts`, `requests`: what may happen, each inside one
   transaction. `views`, `desk`, `home`: questions.
 * `service`: each operation in a transaction of its own; those of the `office`, on the queue
-  (`queueing`) and of `prestart` in their own modules. `meter`, `prestart.starter`: background tasks.
+  (`queueing`) and of `prestart` in modules of their own. `meter`, `prestart.starter`: background
+  tasks.
 * `api_internal` (our processes, by key), `api_lab` (labs, by their token), `pages`
   (people, signed in through the Hub), `metrics` (this machine).
 
@@ -16,5 +17,6 @@ At the Hub it is the external service ``usage`` with the token ``usage-hub-token
 (see hub.access): ``start:servers`` (the Start button), ``delete:servers`` (Stop, and the stop at a
 deadline), ``read:servers`` and ``list:users`` (which lab a person has).
 
-What the ledger promises stands in docs/reference/gpu-time.md and is audited by tests/unit/usage/audit.py.
+What the ledger promises stands in docs/reference/gpu-time.md and is audited by
+tests/unit/usage/audit.py.
 """

@@ -227,6 +227,22 @@ class UsageClient:
         body = {"device": device, "mode": mode, "actor": actor}
         return list(self._http.call("PUT", "/slots", body))
 
+    def prestart(self, cohort: str, course: str, lab: str, minutes: int | None = None) -> str:
+        """Start this lab for every trainee of the cohort who has none; the id of the batch.
+
+        What nobody opened after `minutes` (None: the setting) is returned. Raises Refused.
+        """
+        body = {"course": course, "lab": lab, "minutes": minutes}
+        return str(self._http.call("POST", f"/cohorts/{_part(cohort)}/prestarts", body)["batch"])
+
+    def prestarts(self, cohort: str) -> list[dict[str, Any]]:
+        """The last batches, newest first: id, lab, and how many labs are in each state."""
+        return list(self._http.call("GET", f"/cohorts/{_part(cohort)}/prestarts"))
+
+    def cancel_prestart(self, cohort: str) -> int:
+        """Start no more, return what nobody has opened; how many labs that concerns."""
+        return int(self._http.call("DELETE", f"/cohorts/{_part(cohort)}/prestarts")["labs"])
+
     # -- people --------------------------------------------------------------------------------
 
     def check_sign_up(self, code: str, username: str, email: str, language: str) -> None:

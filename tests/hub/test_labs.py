@@ -221,6 +221,23 @@ def test_a_lab_that_ends_by_itself_is_cleared_away_and_settled(stack: Stack) -> 
     assert charge_of(stack, lease_id).charged > 0
 
 
+def test_a_class_is_started_before_it_comes_and_returned_when_it_does_not(stack: Stack) -> None:
+    names = ("kim", "lee", "choi")
+    ask = stack.usage.prestart(COHORT, "tiny", "optional")
+    for name in names:
+        wait_for(f"the lab of {name}", lambda name=name: stack.server(name).get("ready"), 120)
+    assert ask == stack.usage.prestarts(COHORT)[0]["id"]
+    assert {c.labels["dli.lab"] for c in map(stack.container, names)} == {"optional"}
+    assert stack.usage.cancel_prestart(COHORT) >= len(names)
+    for name in names:
+        wait_for("its return", lambda name=name: not stack.server(name), 60)
+    wait_for("the end of the leases", lambda: open_leases(stack) == [], 40)
+    unused = [c for c in stack.usage.charges(COHORT) if c.reason == "unused"]
+    assert sorted(c.username for c in unused) == sorted(names)
+    assert {c.charged for c in unused} == {0}, "nobody opened them: free"
+    assert all(c.held_ms > 0 for c in unused)
+
+
 def test_an_event_code_makes_an_account_that_can_start_a_lab(stack: Stack) -> None:
     form = {
         "username": "minji", "name": "김민지", "email": "minji@example.com",
