@@ -84,6 +84,20 @@ class Late(_Part):
     grace_minutes: int = Field(0, ge=0)
 
 
+class Criterion(_Part):
+    """One thing that earns points in an answer graded by hand."""
+
+    text: Text
+    points: float = Field(gt=0, description="Most points that it earns")
+
+
+class Rubric(_Part):
+    """What a person looks for in one answer. `cell` is its nbgrader id (grade_id)."""
+
+    cell: str = Field(min_length=1)
+    criteria: list[Criterion] = Field(min_length=1)
+
+
 class Assignment(_Part):
     """One graded assignment. Times carry their zone."""
 
@@ -96,6 +110,7 @@ class Assignment(_Part):
     attempts: int | None = Field(None, ge=1, description="Most submissions per learner")
     autograde: bool = Field(True, description="Run visible tests as soon as work is submitted")
     packages: list[str] = Field(default=[], description="Imported once before learners' code runs")
+    rubric: list[Rubric] = Field(default=[], description="Criteria for answers graded by hand")
 
     @model_validator(mode="after")
     def _order(self) -> Assignment:
@@ -108,6 +123,10 @@ class Assignment(_Part):
         if self.close and self.due and self.close < self.due:
             raise ValueError("close must not come before due")
         return self
+
+    def criteria(self, cell: str) -> list[Criterion]:
+        """What a person looks for in the answer `cell`; empty when nothing is written down."""
+        return next((one.criteria for one in self.rubric if one.cell == cell), [])
 
 
 class PassRule(_Part):

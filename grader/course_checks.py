@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from core.course import Course, CourseError
+from core.course import Assignment, Course, CourseError
 from core.i18n import LANGUAGES
 from grader import catalogue, codetext, translate
 from grader.material import read_notebook
@@ -60,6 +60,7 @@ def problems(course: Course) -> list[Problem]:
         for file in course.notebooks("assignments", item.id):
             found += _notebook(course, file, graded=True)
             points += _points(file)
+            found += _rubric(item, file)
         if points <= 0:
             folder = course.folder / "assignments" / item.id
             found.append(
@@ -243,6 +244,21 @@ def _skeleton(code: str) -> str:
             fields = [v for v in node.values if not isinstance(v, ast.Constant)]
             node.values = sorted(fields, key=ast.dump)
     return ast.dump(tree)
+
+
+def _rubric(item: Assignment, file: Path) -> Iterator[Problem]:
+    """Criteria whose points do not add up to those of their cell."""
+    try:
+        cells = read_notebook(file)["cells"]
+    except CourseError:
+        return  # said elsewhere
+    for meta in map(_meta, cells):
+        criteria = item.criteria(str(meta.get("grade_id", "")))
+        total = sum(one.points for one in criteria)
+        if criteria and total != meta.get("points"):
+            text = N_("its rubric adds up to {total} points, the cell earns {points}")
+            values: dict[str, object] = {"total": f"{total:g}", "points": meta.get("points")}
+            yield Problem(file, str(meta["grade_id"]), text, values)
 
 
 def _points(file: Path) -> float:

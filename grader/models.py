@@ -149,6 +149,8 @@ class Mark(Base):
     points: Mapped[float | None]
     """None: what the tests gave."""
     comment: Mapped[str] = mapped_column(Text)
+    criteria: Mapped[list[Any]] = mapped_column(default=list)
+    """Of a rubric: ``[text, points, most]`` for each criterion, as it read when they were given."""
     given_by: Mapped[str]
     given_at: Mapped[datetime]
 

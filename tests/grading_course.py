@@ -31,6 +31,12 @@ id = "sums"
 title = {en = "Sums", ko = "합"}
 packages = ["numpy"]
 late = {percent_per_day = 10, grace_minutes = 5}
+[[assignments.rubric]]
+cell = "test-double"
+criteria = [
+  {points = 3, text = {en = "Doubles", ko = "두 배"}},
+  {points = 2, text = {en = "Explains", ko = "설명"}},
+]
 
 [[assignments]]
 id = "ps1"

@@ -132,13 +132,16 @@ def mark(
 ) -> Response:
     """Keep what was typed; the score follows in a moment. ``then=next`` goes on to the next."""
     found = desk.taught_submission(person, submission)
+    item = desk.assignment(found.course, found.assignment)[1]
+    language = desk.settings.site.language
     with desk.database.write() as session:
         if not is_newest(session, found):
             raise HTTPException(409, _("A newer attempt counts. Grade that one."))
         score = _score(session, found)
         known = {(m.notebook, m.cell): m for m in marks.of(session, found.id)}
         for number, cell in enumerate(score.cells):
-            one = _given(number, cell, typed)
+            asked = item.criteria(cell["cell"])
+            one = _given(number, cell, typed, marks.Rubric(asked, language))
             if one != known.get((one.notebook, one.cell), marks.Given(*_key(cell), None, "")):
                 session.add(
                     Mark(
@@ -147,6 +150,7 @@ def mark(
                         cell=one.cell,
                         points=one.points,
                         comment=one.comment,
+                        criteria=list(one.criteria),
                         given_by=person.name,
                         given_at=now(),
                     )
@@ -189,17 +193,23 @@ def feedback_preview(desk: AtDesk, person: Someone, submission: str, notebook: s
     return as_sandboxed(page)
 
 
-def _given(number: int, cell: dict[str, Any], typed: dict[str, str]) -> marks.Given:
+def _given(
+    number: int, cell: dict[str, Any], typed: dict[str, str], rubric: marks.Rubric
+) -> marks.Given:
     try:
         points = marks.points(typed.get(f"points-{number}", ""), cell["max"])
-    except ValueError:
+        each = [typed.get(f"criterion-{number}-{k}", "") for k in range(len(rubric.asked))]
+        criteria = rubric.earned(each)
+    except marks.WrongPoints as error:
         raise HTTPException(
             422,
             _("%(cell)s: points must be a number from 0 to %(most)s, or empty.")
-            % {"cell": cell["cell"], "most": f"{cell['max']:g}"},
+            % {"cell": error.what or cell["cell"], "most": f"{error.most:g}"},
         ) from None
+    if criteria:
+        points = min(sum(earned for _text, earned, _most in criteria), cell["max"])
     comment = typed.get(f"comment-{number}", "").strip()[:_LONGEST]
-    return marks.Given(*_key(cell), points, comment)
+    return marks.Given(*_key(cell), points, comment, criteria)
 
 
 def _key(cell: dict[str, Any]) -> tuple[str, str]:

@@ -15,6 +15,15 @@
     }
   });
 
+  // Points by criterion make the cell's points; the service adds them up itself.
+  form?.addEventListener("input", ({ target }) => {
+    if (!target.dataset.sum) return;
+    const each = [...form.querySelectorAll(`[data-sum="${target.dataset.sum}"]`)];
+    const typed = each.map((one) => one.value.trim().replace(",", ".")).filter(Boolean);
+    const sum = typed.reduce((total, text) => total + Number(text), 0);
+    if (!Number.isNaN(sum)) form.elements[target.dataset.sum].value = typed.length ? sum : "";
+  });
+
   // What was typed and not saved is not lost by a slip.
   let touched = false;
   form?.addEventListener("input", () => (touched = true));

@@ -169,6 +169,29 @@ def test_marks_are_kept_with_their_history(pages: Service) -> None:
     assert post(pages, path, "ines", **fields).status_code == 409
 
 
+def test_points_by_criterion_of_a_rubric_make_the_points(pages: Service) -> None:
+    mine = submit(pages, "cleo")
+    path = f"/submissions/{mine}/marking"
+    give_score(pages, mine, 1, release=False)
+    page = get(pages, path, "ines").text
+    assert "Rubric" in page
+    assert "Explains" in page
+    wrong = post(pages, path, "ines", **{"criterion-0-1": "2.5"})
+    assert wrong.status_code == 422
+    assert "from 0 to 2" in wrong.text
+    typed = {"criterion-0-0": "2,5", "points-0": "1", "comment-0": "good"}
+    assert post(pages, path, "ines", **typed).status_code == 303
+    with pages.app.state.desk.database.read() as session:
+        (given,) = marks.of(session, mine)
+    assert given.points == 2.5
+    assert given.criteria == (("Doubles", 2.5, 3.0), ("Explains", 0.0, 2.0))
+    assert given.told == "good\nDoubles: 2.5 / 3\nExplains: 0 / 2"
+    assert 'value="2.5"' in get(pages, path, "ines").text
+    assert post(pages, path, "ines", **{"points-0": "1"}).status_code == 303
+    with pages.app.state.desk.database.read() as session:
+        assert marks.of(session, mine)[0].criteria == (), "points alone take their place"
+
+
 def test_a_certificate_is_issued_once_verified_by_anyone_and_revoked(pages: Service) -> None:
     desk = pages.app.state.desk
     course = desk.courses["c1"]
