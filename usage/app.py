@@ -24,6 +24,7 @@ from usage.meter import Meter
 from usage.pages import admin, classroom, home, my_data, start
 from usage.prestart.starter import Starter
 from usage.pulse import Pulse
+from usage.retention.erasing import Eraser
 from usage.service import Usage, rules_of
 from web.app import create_app as web_app
 
@@ -49,9 +50,11 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
         app.state.coursework = coursework = Coursework(settings)
         app.state.board = Board(usage, app.state.pulse, coursework)
         starter = Starter(usage, reached, courses, settings.site.language)
+        keep = settings.usage.keep_days, settings.usage.announce_days
+        app.state.eraser = eraser = Eraser(usage, reached, coursework, *keep)
         tasks = [
             asyncio.create_task(work.run())
-            for work in (Meter(usage, reached, app.state.pulse.wake), starter)
+            for work in (Meter(usage, reached, app.state.pulse.wake), starter, eraser)
         ]
         try:
             yield

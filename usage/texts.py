@@ -165,6 +165,9 @@ def _people_sentences() -> dict[str, str]:
             "%(value)s cannot be a user name: 1 to 200 characters, no slash, no control "
             "characters, no blank at either end."
         ),
+        "person_unknown": _("Nobody here has the user name %(username)s."),
+        "person_has_lab": _("%(username)s has a running GPU lab. Stop it first."),
+        "confirm_name": _("Type the user name %(username)s once more to confirm."),
         "no_cohort": _("You are in no open cohort whose GPU time could be raised."),
         "request_pending": _("You have asked already. Your instructor has not answered yet."),
         "request_unknown": _("This request does not exist or is decided already."),

@@ -6,7 +6,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
 
 import httpx
@@ -16,6 +16,10 @@ from core.settings import Settings
 
 _LOG = logging.getLogger("usage")
 _BELIEVED_SECONDS = 3.0
+
+
+class GraderDown(Exception):
+    """The grader service did not answer, or not usably."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,26 @@ class Coursework:
         except (httpx.HTTPError, ValueError, AttributeError, TypeError) as error:
             log.event(_LOG, "completions not known", error=f"{error!r:.200}")
             return None
+
+    async def export(self, username: str, out: IO[bytes]) -> None:
+        """Write all coursework of one person, a ZIP, to `out`. Raises GraderDown."""
+        url = f"{self._url}/people/{quote(username, safe='')}/export"
+        try:
+            async with self._client.stream("GET", url, timeout=120) as answer:
+                answer.raise_for_status()
+                async for part in answer.aiter_bytes():
+                    out.write(part)
+        except httpx.HTTPError as error:
+            raise GraderDown(f"{type(error).__name__}: {error}") from error
+
+    async def erase(self, username: str, pseudonym: str, actor: str) -> None:
+        """Take a person out of coursework; again is harmless. Raises GraderDown."""
+        url = f"{self._url}/people/{quote(username, safe='')}/erase"
+        body = {"pseudonym": pseudonym, "actor": actor}
+        try:
+            (await self._client.post(url, json=body, timeout=120)).raise_for_status()
+        except httpx.HTTPError as error:
+            raise GraderDown(f"{type(error).__name__}: {error}") from error
 
 
 def _progress(data: dict[str, Any]) -> Progress:

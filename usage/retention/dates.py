@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from usage.models import Cohort
+from usage.models import Code, Cohort
+from usage.roster.models import Expected, RosterImport
 
 
 @dataclass(frozen=True)
@@ -41,3 +42,18 @@ def announced(session: Session, keep_days: int) -> list[tuple[Cohort, Deletion]]
     )
     found = [(row, of(row, keep_days)) for row in rows]
     return sorted(found, key=lambda pair: pair[1].at or pair[0].ends_at)
+
+
+def due(row: Cohort, keep_days: int, ahead: timedelta) -> datetime:
+    """From when the data is deleted: after its date, and announced for `ahead` at least."""
+    planned, announced_at = of(row, keep_days).at, row.deletion_announced_at
+    assert planned is not None
+    assert announced_at is not None
+    return max(planned, announced_at + ahead)
+
+
+def forget(session: Session, row: Cohort) -> None:
+    """Remove what the cohort knows of people who never had an account, and its event codes."""
+    session.execute(delete(Expected).where(Expected.cohort_id == row.id))
+    session.execute(delete(RosterImport).where(RosterImport.cohort_id == row.id))
+    session.execute(delete(Code).where(Code.cohort_id == row.id))

@@ -47,6 +47,7 @@ class HubDouble(Hub):
         self.servers: dict[str, Server] = {}
         self.started: list[tuple[str, dict[str, str]]] = []
         self.stopped: list[str] = []
+        self.deleted: list[str] = []
         self.stops_at_once = False
 
     async def close(self) -> None:
@@ -67,6 +68,9 @@ class HubDouble(Hub):
 
     async def stop(self, username: str) -> None:
         self.stopped.append(username)
+
+    async def delete(self, username: str) -> None:
+        self.deleted.append(username)
         if self.stops_at_once:
             self.servers.pop(username, None)
 

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from usage.pages.admin import audit, budget, cohorts, machines, people, reports, rosters
+from usage.pages.admin import (
+    audit,
+    budget,
+    cohorts,
+    machines,
+    people,
+    personal,
+    reports,
+    rosters,
+)
 
 router = APIRouter()
-for _part in (cohorts, people, rosters, budget, machines, reports, audit):
+for _part in (cohorts, people, rosters, budget, machines, reports, audit, personal):
     router.include_router(_part.router, prefix="/admin")
