@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from core.clock import now
 from grader import jobs, labels, marks, results
-from grader.desk import AtDesk, InClass, class_path
+from grader.desk import AtDesk, Desk, InClass, class_path
 from grader.models import Mark, Score, Submission
 from grader.pages.notebook import as_sandboxed, sandboxed
 from grader.submissions import is_newest, scores_of
@@ -47,6 +47,19 @@ def marking(
 ) -> HTMLResponse:
     """Points and comments on the left, the notebook as it ran on the right."""
     found = desk.taught_submission(person, submission)
+    return _shown(request, desk, found, anonymous, saved=saved)
+
+
+def _shown(
+    request: Request,
+    desk: Desk,
+    found: Submission,
+    anonymous: bool,
+    saved: bool = False,
+    problem: str = "",
+    typed: dict[str, str] | None = None,
+) -> HTMLResponse:
+    """The page; with a `problem` what was `typed` is still there."""
     with desk.database.read() as session:
         score = _score(session, found)
         given = {(m.notebook, m.cell): m for m in marks.of(session, found.id)}
@@ -56,6 +69,7 @@ def marking(
     return render(
         request,
         "grader/marking.html",
+        422 if problem else 200,
         course=course,
         assignment=item,
         submission=found,
@@ -66,6 +80,8 @@ def marking(
         back=class_path(found),
         anonymous=anonymous,
         saved=saved,
+        problem=problem,
+        typed=typed or {},
         place=_place(line, found.id),
         page=lambda row: _page(row.submission.id, anonymous),
     )
@@ -124,14 +140,36 @@ async def _typed(request: Request) -> dict[str, str]:
 
 @router.post("/submissions/{submission}/marking")
 def mark(
+    request: Request,
     desk: AtDesk,
     person: Someone,
     submission: str,
     typed: Annotated[dict[str, str], Depends(_typed)],
     anonymous: bool = False,
 ) -> Response:
-    """Keep what was typed; the score follows in a moment. ``then=next`` goes on to the next."""
+    """Keep what was typed; the score follows in a moment. ``then=next`` goes on to the next.
+
+    Points that cannot be change nothing: the page comes back with what was typed.
+    """
     found = desk.taught_submission(person, submission)
+    try:
+        place = _keep(desk, person, found, typed, anonymous)
+    except marks.WrongPoints as error:
+        problem = _("%(cell)s: points must be a number from 0 to %(most)s, or empty.") % {
+            "cell": error.what,
+            "most": f"{error.most:g}",
+        }
+        return _shown(request, desk, found, anonymous, problem=problem, typed=typed)
+    following = place.next_waiting or place.after
+    if typed.get("then") == "next" and following is not None:
+        return RedirectResponse(_page(following.submission.id, anonymous, saved=True), 303)
+    return RedirectResponse(_page(found.id, anonymous, saved=True), 303)
+
+
+def _keep(
+    desk: Desk, person: Person, found: Submission, typed: dict[str, str], anonymous: bool
+) -> Place:
+    """Store what differs from what was given before. Raises WrongPoints, then nothing is stored."""
     item = desk.assignment(found.course, found.assignment)[1]
     language = desk.settings.site.language
     with desk.database.write() as session:
@@ -157,11 +195,7 @@ def mark(
                 )
         jobs.ask(session, "rescore", (found.course, found.assignment, found.id), person.name)
         line = _line(session, (found.course, found.cohort, found.assignment), anonymous)
-    place = _place(line, found.id)
-    following = place.next_waiting or place.after
-    if typed.get("then") == "next" and following is not None:
-        return RedirectResponse(_page(following.submission.id, anonymous, saved=True), 303)
-    return RedirectResponse(_page(found.id, anonymous, saved=True), 303)
+    return _place(line, found.id)
 
 
 @router.get("/submissions/{submission}/ran/{notebook}")
@@ -201,11 +235,8 @@ def _given(
         each = [typed.get(f"criterion-{number}-{k}", "") for k in range(len(rubric.asked))]
         criteria = rubric.earned(each)
     except marks.WrongPoints as error:
-        raise HTTPException(
-            422,
-            _("%(cell)s: points must be a number from 0 to %(most)s, or empty.")
-            % {"cell": error.what or cell["cell"], "most": f"{error.most:g}"},
-        ) from None
+        error.what = error.what or cell["cell"]
+        raise
     if criteria:
         points = min(sum(earned for _text, earned, _most in criteria), cell["max"])
     comment = typed.get(f"comment-{number}", "").strip()[:_LONGEST]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -27,12 +26,12 @@ def location(answer: httpx.Response) -> str:
 
 
 @pytest.fixture
-def handed_in(pages: Service) -> Iterator[list[str]]:
+def handed_in(pages: Service) -> list[str]:
     """Two graded submissions of which one waits for a person."""
     ids = [submit(pages, name) for name in ("ada", "bob")]
     for number, one in enumerate(ids):
         give_score(pages, one, number + 1, release=False)
-    yield ids
+    return ids
 
 
 def test_the_preview_is_what_learners_get(pages: Service) -> None:
@@ -94,6 +93,11 @@ def test_one_submission_after_the_other(pages: Service, handed_in: list[str]) ->
     saved = post(pages, first, "ines", **fields)
     assert location(saved) == f"/submissions/{handed_in[1]}/marking?saved=true"
     assert "Saved." in get(pages, location(saved), "ines").text
+    wrong = post(pages, first, "ines", **{**fields, "points-0": "77", "comment-0": "kept words"})
+    assert wrong.status_code == 422
+    assert "must be a number from 0 to 5" in wrong.text
+    assert 'value="77"' in wrong.text
+    assert "kept words" in wrong.text
     stays = post(pages, first, "ines", **{**fields, "then": ""})
     assert location(stays) == f"/submissions/{handed_in[0]}/marking?saved=true"
     hidden = get(pages, f"{first}?anonymous=true", "ines").text
