@@ -26,6 +26,7 @@ def arguments(settings: Settings, hub_url: str, program: Path) -> list[str]:
         f"--default-target={hub_url}",
         f"--error-target={hub_url}/hub/error",
         "--log-level=warn",
+        *(["--host-routing"] if settings.site.subdomains else []),
     ]
 
 

@@ -45,6 +45,10 @@ class Site(_Section):
     consent_file: str = Field(
         "", description="What people agree to at sign-up (TOML); empty: core/consent.toml"
     )
+    subdomains: bool = Field(
+        False,
+        description="Each lab under a name of its own, <user>.<host of url>; needs wildcard DNS",
+    )
 
 
 class Ports(_Section):
@@ -187,6 +191,8 @@ class Settings(BaseSettings):
         for key in ("state_dir", "courses_dir"):
             if not getattr(self, key).is_absolute():
                 raise ValueError(f"{key} must be an absolute path")
+        if self.site.subdomains and not self.site.url:
+            raise ValueError("site.subdomains needs site.url, whose host the names are below")
         return self
 
     @property

@@ -14,6 +14,7 @@ from hub import access, pages
 from hub.signin import EventCodeAuthenticator
 from hub.signup import MINIMUM_PASSWORD
 from hub.storage import database_url, folder
+from hub.subdomains import update_subdomains
 from labs import network
 from labs.spawner import LabSpawner
 from usage.client import UsageClient
@@ -28,6 +29,7 @@ def apply(c: Any, settings: Settings) -> None:
     usage = usage_client(settings)
     update_proxy(c, settings)
     update_addresses(c, settings, address)
+    update_subdomains(c, settings, address)
     update_storage(c, settings)
     update_spawning(c, settings)
     update_labs(c, settings, address, usage)

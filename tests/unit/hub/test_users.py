@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from core.settings import Settings
 from hub.signin import EventCodeAuthenticator
-from hub.users import create_user
 from hub.storage import database_url
+from hub.users import create_user
 
 
 @pytest.fixture

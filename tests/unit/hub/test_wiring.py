@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from jupyterhub import scopes
@@ -11,7 +11,8 @@ from traitlets.config import Config
 
 from core import secrets
 from core.settings import Settings
-from hub import access, wiring
+from hub import access, subdomains, wiring
+from usage.client import UsageClient
 
 
 @pytest.fixture
@@ -50,6 +51,29 @@ def test_the_hub_listens_on_the_labs_gateway_alone(settings: Settings) -> None:
         "hub_bind_url": "http://172.30.0.1:9081",
         "hub_connect_url": "http://172.30.0.1:9081",
     }
+
+
+def test_sessions_and_tokens_end(settings: Settings) -> None:
+    c = Config()
+    wiring.update_signin(c, settings, cast(UsageClient, None))
+    assert c.JupyterHub.cookie_max_age_days == 1
+    assert c.JupyterHub.oauth_token_expires_in == 12 * 3600
+    assert c.EventCodeAuthenticator.auth_refresh_age == 60
+
+
+def test_labs_get_names_of_their_own_when_asked(settings: Settings) -> None:
+    c = Config()
+    subdomains.update_subdomains(c, settings, "172.30.0.1")
+    assert plain(c) == {}
+    site = settings.site.model_copy(update={"url": "https://dli.example", "subdomains": True})
+    subdomains.update_subdomains(c, settings.model_copy(update={"site": site}), "172.30.0.1")
+    assert c.JupyterHub.subdomain_host == "https://dli.example"
+    assert "172.30.0.1/services/usage/" in c.Proxy.extra_routes
+    assert subdomains.domain_of("usage", "dli.example", "service") == "dli.example"
+    kim, lee = (subdomains.domain_of(name, "dli.example", "user") for name in ("kim", "이영희"))
+    assert kim == "kim.dli.example"
+    assert lee.endswith(".dli.example")
+    assert lee != kim
 
 
 def test_everything_is_kept_in_the_state_folder(settings: Settings) -> None:
