@@ -45,17 +45,14 @@ def _publish(desk: Desk) -> None:
         )  # fmt: skip
 
 
-def main(folder: Path, port: int) -> None:
+def main(folder: Path, port: int, database: str = "") -> None:
     """Serve until SIGTERM."""
     logging.getLogger("httpx").setLevel(logging.WARNING)
     if not (folder / "courses").exists():
         course(folder / "courses" / "bench")
-    extra: dict[str, Any] = {}
-    if os.environ.get("DLI_BENCH_DATABASE"):
-        extra = {"grader": {"database": os.environ["DLI_BENCH_DATABASE"]}}
     settings = Settings(
         instance="bench", state_dir=folder / "var", courses_dir=folder / "courses",
-        ports={"grader": port}, **extra,
+        ports={"grader": port}, grader={"database": database},
     )  # fmt: skip
     secrets.ensure(settings.state_dir)
     app = create_app(settings)
@@ -69,4 +66,4 @@ def main(folder: Path, port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), os.environ.get("DLI_BENCH_DATABASE", ""))

@@ -48,6 +48,7 @@ def bench(
     """Run one benchmark; options that are not given keep its own defaults."""
     asked: dict[str, Any] = {"n": n, "profile": profile}
     options = {key: value for key, value in asked.items() if value is not None}
+    name = name.replace("-", "_")
     if name not in names():
         known = ", ".join(names()) or _("none yet")
         raise CliError(_("No benchmark {name!r}; there are: {known}", name=name, known=known))

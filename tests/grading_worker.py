@@ -1,4 +1,4 @@
-"""A worker to be killed: ``python -m tests.grading_worker DIR PORT``.
+"""A worker to be killed.
 
 The real loop, gradebook and queue; the sandbox is stood in for by one that finds everything right,
 and claims are short, so that what a dead worker held is soon taken up again.
@@ -6,7 +6,6 @@ and claims are short, so that what a dead worker held is soon taken up again.
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 import warnings
@@ -32,19 +31,21 @@ class Agreeable:
         return Outcome(cells={}, tests=tests)
 
 
-def settings(folder: Path, port: int) -> Settings:
-    """As benchmarks/_submit_service.py has them."""
+def settings(folder: Path, port: int, database: str = "") -> Settings:
+    """As benchmarks/_submit_service.py has them; `database` empty: SQLite."""
     return Settings(
         instance="bench",
         state_dir=folder / "var",
         courses_dir=folder / "courses",
         ports={"grader": port},
+        grader={"database": database},
     )
 
 
-if __name__ == "__main__":
+def main(folder: Path, port: int, database: str = "") -> None:
+    """Work until killed."""
     warnings.simplefilter("ignore")
     jobs.CLAIM_SECONDS = 3
     worker._RENEW_SECONDS = 1
-    given = settings(Path(sys.argv[1]), int(sys.argv[2]))
+    given = settings(folder, port, database)
     worker.Worker(given, open_database(given.grader_database), Agreeable()).run(threading.Event())
