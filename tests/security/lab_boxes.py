@@ -129,12 +129,3 @@ def own_address() -> str:
         except OSError:
             return "127.0.0.1"
         return str(probe.getsockname()[0])
-
-
-def table(rows: dict[str, tuple[bool, str]], expected: str = "refused") -> str:
-    """Attack, expected, seen: one line each."""
-    lines = [f"{'attack':<34} {'expected':<10} seen"]
-    for name, (succeeded, seen) in sorted(rows.items()):
-        wanted = "reached" if name.startswith("+") else expected
-        lines.append(f"{name:<34} {wanted:<10} {'YES ' if succeeded else 'no  '}{seen}")
-    return "\n".join(lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import fuzz
+from tests.security.attacks import note
 
 REACHED = {"roster (CSV)", "notebook", "submission (tar)", "fetched course (tar)"}
 
@@ -14,7 +15,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:Non-unique cell id")
 @pytest.mark.parametrize("target", fuzz.targets(), ids=lambda target: target.name)
 def test_a_parser_only_accepts_or_refuses(target: fuzz.Target) -> None:
     fuzz.fuzz(target, 150)
-    print(f"{target.name}: {target.tried} inputs, {target.accepted} accepted")
+    seen = f"{target.crashes} crashes, {target.hangs} hangs, {target.accepted} accepted"
+    note(__name__, f"{target.name}: {target.tried} inputs", "no crash, no hang", seen)
     assert target.found == []
     assert target.tried >= 150
     if target.name in REACHED:  # else nothing behind the first check was tried

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from tests.hub.stack import COHORT, Stack, running_stack, wait_for
+from tests.security.attacks import note
 
 pytestmark = pytest.mark.docker
 
@@ -80,7 +81,8 @@ def test_a_labs_token_does_nothing_for_others_and_no_second_server(stack: Stack)
         for method, path in rows:
             body = None if method in ("GET", "DELETE") else {"admin": True}
             seen[f"{method} {path}"] = lab.request(method, path, json=body).status_code
-    print("\n".join(f"{name:<34} refused    {status}" for name, status in seen.items()))
+    for name, status in seen.items():
+        note(__name__, f"a lab's token: {name}", "refused", str(status))
     assert all(status in (400, 403, 404, 405) for status in seen.values()), seen
     secret = [v for k, v in given.items() if k != "JUPYTERHUB_API_TOKEN" and _secret(stack, v)]
     assert secret == []

@@ -25,6 +25,7 @@ from labs import homes
 from labs.containers import plan
 from labs.runner import socket_path
 from tests.platform import RunningPlatform, running_platform, wait_for
+from tests.security.attacks import note
 from tests.unit.labs.things import lab
 
 pytestmark = pytest.mark.docker
@@ -87,7 +88,7 @@ def test_the_hub_has_no_rights_to_lose(hub: psutil.Process) -> None:
 def test_the_hub_cannot_open_dockers_socket(hub: psutil.Process) -> None:
     code = f"import socket; socket.socket(socket.AF_UNIX).connect({os.path.realpath(ENGINE)!r})"
     seen = as_hub(hub, code)
-    print(f"open {ENGINE:<30} refused   {seen.strip().splitlines()[-1]}")
+    note(__name__, f"open {ENGINE}", "refused", seen.strip().splitlines()[-1])
     assert "PermissionError" in seen or "FileNotFoundError" in seen
     with socket.socket(socket.AF_UNIX) as end:  # the control: root can
         end.connect(ENGINE)
@@ -136,7 +137,7 @@ def test_a_lab_runs_through_the_runner_and_cannot_fill_the_disk(platform: Runnin
     trainee.lab_ready("trainee")
     assert len(platform.containers(kind="lab", user="trainee")) == 1
     filled = trainee.run_cell("trainee", FILL)
-    print(f"fill the home of 1 GiB           ENOSPC    {filled.strip()} (MiB)")
+    note(__name__, "fill the home of 1 GiB", "no space left", f"{filled.strip()} (MiB)")
     assert filled.split(maxsplit=1)[1].strip() == "No space left on device"
     assert 800 < int(filled.split()[0]) < 1024
     image = homes.folder(platform.settings) / "home-trainee.img"
@@ -208,7 +209,8 @@ def test_what_a_taken_over_hub_would_try(
                 seen[name] = f"succeeded: {attempt()}"
             except APIError as error:
                 seen[name] = f"{error.status_code} {error.explanation}"
-        print("\n".join(f"{name:<32} refused   {what[:100]}" for name, what in seen.items()))
+        for name, what in seen.items():
+            note(__name__, name, "refused", what)
         assert {what[:3] for what in seen.values()} == {"403"}, seen
         assert raw.inspect_container(foreign["Id"])["State"]["Status"] == "created"
     finally:

@@ -20,6 +20,7 @@ from playwright.sync_api import Browser, Error
 from core.wire import Slot
 from grader.models import Mark, Release, Score, Submission
 from tests.security import test_routes
+from tests.security.attacks import note
 from tests.security.payloads import payloads
 from tests.security.test_routes import Service
 from usage.classroom import announcements
@@ -193,8 +194,9 @@ def test_no_stored_script_runs(
     site.viewer, site.shown = viewer, 0
     site.hits.clear()
     seen = visit(chromium, site, pages(usage) + pages(grader))
-    print(f"{viewer}: {len(seen['drawn'])} pages, {site.shown} payloads shown, 0 ran expected, "
-          f"{len(site.hits) + len(seen['dialogs'])} ran: {seen['drawn']}")  # fmt: skip
+    ran = len(site.hits) + len(seen["dialogs"])
+    what = f"{site.shown} payloads on {len(seen['drawn'])} pages of {viewer}"
+    note(__name__, what, "none runs", f"{ran} ran")
     assert (seen["dialogs"], site.hits) == ([], [])
     assert site.shown > {"admin": 300, "instructor": 200, "trainee": 0}[viewer]
 
