@@ -64,6 +64,7 @@ def watch(instructor: Visitor, learner: Visitor) -> None:
     expect(row).to_contain_text(words.running, timeout=20_000)
     expect(row).to_contain_text(words.submitted, timeout=20_000)
     instructor.shot("instructor-class")
+    page.locator("#announce summary").click()
     page.fill("#a-text", text)
     page.locator("form[action$='/announcements'] button").press("Enter")
     expect(page.get_by_text(words.told)).to_be_visible()

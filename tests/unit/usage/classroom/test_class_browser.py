@@ -138,8 +138,10 @@ def test_an_announcement_by_keyboard(service: Running, chromium: Browser) -> Non
         page.goto(f"{service.url}/classes/kt?show=help")
         for _press in itertools.repeat(None, 30):
             page.keyboard.press("Tab")
-            if page.evaluate("document.activeElement.id") == "a-text":
+            if page.evaluate("document.activeElement.parentElement.id") == "announce":
                 break
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
         page.keyboard.type("We go on at 14:00")
         for _press in range(2):
             page.keyboard.press("Tab")
