@@ -110,6 +110,7 @@ class Assignment(_Part):
     attempts: int | None = Field(None, ge=1, description="Most submissions per learner")
     autograde: bool = Field(True, description="Run visible tests as soon as work is submitted")
     packages: list[str] = Field(default=[], description="Imported once before learners' code runs")
+    gpu: Gpu | None = Field(None, description="GPU on which its submissions are graded")
     rubric: list[Rubric] = Field(default=[], description="Criteria for answers graded by hand")
 
     @model_validator(mode="after")

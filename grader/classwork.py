@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -20,6 +21,7 @@ from core.settings import Settings
 from grader import dates, intake, jobs, marks
 from grader.autograde import Entry, Graded, Ungradable, release_notebook, settle
 from grader.blobs import Blobs
+from grader.gpu import GpuGrading
 from grader.gradebook import CourseBook
 from grader.models import Job, Score, Submission
 from grader.protocol import SandboxError
@@ -58,6 +60,7 @@ class ClassWork:
         assignment: Assignment,
         hold: Callable[[str], None],
         drop: Callable[[str], None],
+        gpu: GpuGrading | None = None,
     ) -> None:
         self._settings = settings
         self._database = database
@@ -68,21 +71,33 @@ class ClassWork:
         self._drop = drop
         self._blobs = Blobs(settings.state_dir / "blobs")
         self._held: dict[Entry, _Held] = {}
+        self._gpu = gpu
 
     def grade(self, first: Job) -> None:
-        """Grade `first` and what else waits for the same assignment. Raises what stopped it."""
-        assignment = self._assignment
+        """Grade `first` and what else waits for the same assignment. Raises what stopped it.
+
+        MustWait when it needs a GPU that is not to be had now.
+        """
         book = book_of(self._settings, self._database, first.course, first.cohort)
-        with book.lock():
-            packages = packages_of(book, assignment)
+        with book.lock(), self._place(book, first) as (sandbox, packages):
             language = self._settings.site.language
-            run = ClassRun(book, self._sandbox, packages, language, PARALLEL)
+            run = ClassRun(book, sandbox, packages, language, PARALLEL)
             try:
                 for entry, result in run.grade(self._submissions(first)):
                     self._store(self._held.pop(entry), result)
             except Exception as error:
                 self._give_up(error)
                 raise
+
+    @contextmanager
+    def _place(self, book: CourseBook, first: Job) -> Iterator[tuple[Sandbox, list[str]]]:
+        """Where notebooks run: the worker's sandbox, or one that holds a GPU for this class."""
+        packages = packages_of(book, self._assignment)
+        if self._assignment.gpu is None or self._gpu is None:
+            yield self._sandbox, packages
+            return
+        with self._gpu.leased(first.course, self._assignment, packages, first.id) as sandbox:
+            yield sandbox, packages
 
     def _submissions(self, first: Job) -> Iterator[tuple[Entry, dict[str, bytes]]]:
         job: Job | None = first

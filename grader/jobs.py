@@ -209,6 +209,22 @@ def fail(database: Database, job: str, worker: str, reason: str, again: bool) ->
             park(found, at, reason)
 
 
+WAIT_SECONDS = 20
+"""So often a job that waits for a GPU asks again."""
+
+
+def postpone(database: Database, job: str, worker: str, reason: str) -> None:
+    """Put back until something is free: not the job's fault, so it is no try."""
+    with database.write() as session:
+        found = session.get(Job, job)
+        if found is None or found.claimed_by != worker or found.state != "running":
+            return
+        found.state = "queued"
+        found.tries -= 1
+        found.reason = reason
+        found.not_before = now() + timedelta(seconds=WAIT_SECONDS)
+
+
 def park(job: Job, at: datetime, reason: str) -> None:
     """Stop trying; an instructor sees why."""
     job.state = "parked"

@@ -26,6 +26,7 @@ from grader import autograde, certificates, feedback, jobs, publish
 from grader.blobs import Blobs
 from grader.classwork import PARALLEL, ClassWork, book_of, entry_of, rescore
 from grader.database import open_database
+from grader.gpu import GpuGrading, MustWait
 from grader.gradebook import CourseBook
 from grader.models import Job, Submission
 from grader.protocol import SandboxError
@@ -50,6 +51,7 @@ class Worker:
         self.settings = settings
         self.database = database
         self.sandbox = sandbox
+        self.gpu = GpuGrading(settings)
         self.blobs = Blobs(settings.state_dir / "blobs")
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self._claims: set[str] = set()
@@ -88,6 +90,9 @@ class Worker:
             event(_LOG, "job ends", job=job.id)
         except (Parked, publish.Unpublishable, autograde.Ungradable, CourseError) as error:
             self._failed(job, str(error), again=False)
+        except MustWait as wait:
+            event(_LOG, "job waits", job=job.id, reason=str(wait))
+            jobs.postpone(self.database, job.id, self.name, str(wait)[:2000])
         except SandboxError as error:
             self._failed(job, str(error), again=True)
         except Exception as error:
@@ -118,7 +123,7 @@ class Worker:
         _course, assignment = self._course(job)
         work = ClassWork(
             self.settings, self.database, self.sandbox, self.name, assignment,
-            self._claims.add, self._claims.discard,
+            self._claims.add, self._claims.discard, self.gpu,
         )  # fmt: skip
         work.grade(job)
 

@@ -153,10 +153,11 @@ class Agent:
 
     def look(self) -> None:
         """Find labs that were started since the last look."""
-        wanted = [f"dli.instance={self.settings.instance}", "dli.kind=lab"]
+        wanted = [f"dli.instance={self.settings.instance}", "dli.kind"]
         began = boot_ms()
         try:
-            found = self._api().containers(filters={"label": wanted})
+            listed = self._api().containers(filters={"label": wanted})
+            found = [item for item in listed if item["Labels"]["dli.kind"] in ("lab", "grading")]
             new = [item["Id"] for item in found if self._is_new(item["Id"])]
             for container_id in new:
                 self._add(container_id)

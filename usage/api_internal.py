@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
 
 from core.wire import (
     Enrolment,
@@ -159,8 +159,10 @@ def observe(
 
 
 @router.post("/leases")
-def reserve(ask: ReserveRequest, service: Service, zone: Zone, _caller: Holder) -> Lease:
-    """A lease for a start."""
+def reserve(ask: ReserveRequest, service: Service, zone: Zone, caller: Holder) -> Lease:
+    """A lease for a start. The worker's are for grading, and only the worker's."""
+    if (caller == "key-worker") != (ask.holder == "grading"):
+        raise HTTPException(403, "only the grading worker holds GPUs for grading, and only for it")
     with texts.speaking(ask.language, zone):
         return service.reserve(ask)
 

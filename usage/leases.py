@@ -133,11 +133,21 @@ def reserve(
         if known.state == "ended":
             raise No("lease_ended", reason=known.end_reason)
         return known
-    cohort = check_enrolment(session, ask.cohort, ask.username, ask.course, time)
+    cohort = _cohort_for(session, ask, time)
     for row in failed:
         end(session, row, None, "start_abandoned", True, rules, time)
     slots = _place_in(session, cohort, ask, time, kept, coming)
     return _write(session, ask, cohort, slots, rules, time)
+
+
+def _cohort_for(session: Session, ask: ReserveRequest, time: Clock) -> Cohort:
+    """The cohort that pays. Grading belongs to a course and not to a member. Raises No."""
+    if ask.holder != "grading":
+        return check_enrolment(session, ask.cohort, ask.username, ask.course, time)
+    cohort = session.get(Cohort, ask.cohort)
+    if cohort is None:
+        raise No("cohort_unknown", cohort=ask.cohort)
+    return check_open(cohort, ask.course, time)
 
 
 def _earlier(session: Session, ask: ReserveRequest) -> tuple[LeaseRow | None, list[LeaseRow]]:
@@ -187,6 +197,11 @@ def check_enrolment(
 ) -> Cohort:
     """The cohort, when this person may use it for this course now. Raises No."""
     cohort, _ = member_of(session, cohort_id, username)
+    return check_open(cohort, course, time)
+
+
+def check_open(cohort: Cohort, course: str, time: Clock) -> Cohort:
+    """The cohort, when this course may be taken in it now. Raises No."""
     if course not in cohort.courses:
         raise No("course_not_offered", cohort=cohort.name, course=course)
     if until(cohort.starts_at, time) > 0:

@@ -19,8 +19,9 @@ from typing import Any
 
 import docker
 import docker.errors
-from docker.types import LogConfig
+from docker.types import DeviceRequest, LogConfig
 
+from core.wire import Lease
 from grader.zygote import session
 from grader.zygote.inside import frames
 from grader.zygote.protocol import Job, Limits, Result
@@ -65,17 +66,22 @@ def archive() -> bytes:
 
 
 def arguments(
-    image: str, packages: list[str], limits: Limits, instance: str, parallel: int, cores: int
-) -> dict[str, Any]:
-    """Arguments of `containers.create` (pure). `cores`: of the engine's machine."""
+    image: str, packages: list[str], limits: Limits, instance: str, parallel: int, cores: int,
+    lease: Lease | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Arguments of `containers.create` (pure). `cores`: of the engine's machine.
+
+    With a `lease` the container has its GPUs, the agent sees its lease, and it ends by itself at
+    the lease's limit.
+    """
     memory = f"{_BASE_MB + parallel * (limits.memory_mb + limits.disk_mb)}m"
-    return {
+    return _held(lease) | {
         "image": image,
         "name": f"{instance}-grading-{secrets.token_hex(6)}",
         "labels": {"dli.instance": instance, "dli.kind": "grading",
-                   "dli.until": str(int(time.time() + LIFE_SECONDS))},
+                   "dli.until": str(int(time.time() + LIFE_SECONDS)), **_labels(lease)},
         "auto_remove": True,  # a worker's death closes stdin, and with it everything
-        "entrypoint": ["python3", "-I", "-c", _BOOT],
+        "entrypoint": [*_deadline(lease), "python3", "-I", "-c", _BOOT],
         "command": packages,
         "user": "0:0",
         "working_dir": "/",
@@ -99,6 +105,26 @@ def arguments(
     }  # fmt: skip
 
 
+def _held(lease: Lease | None) -> dict[str, Any]:
+    """The leased GPUs, all in one request: of two requests Docker takes the last."""
+    devices = [slot.device for slot in lease.slots if not slot.simulated] if lease else []
+    if not devices:
+        return {"environment": {"NVIDIA_VISIBLE_DEVICES": "void"}}
+    return {
+        "environment": {"DLI_GPU": "1", "NVIDIA_DRIVER_CAPABILITIES": "compute,utility"},
+        "device_requests": [DeviceRequest(device_ids=devices, capabilities=[["gpu"]])],
+    }
+
+
+def _labels(lease: Lease | None) -> dict[str, str]:
+    return {"dli.lease": lease.id, "dli.grant-ms": str(lease.grant_ms)} if lease else {}
+
+
+def _deadline(lease: Lease | None) -> list[str]:
+    """PID 1 ends the container at the lease's limit even when agent and services are gone."""
+    return ["timeout", "-k", "5", str(max(1, lease.limit_ms // 1000))] if lease else []
+
+
 class Zygote:
     """A grading container for one set of packages. Thread-safe; runs `parallel` jobs at once.
 
@@ -108,14 +134,15 @@ class Zygote:
 
     def __init__(
         self, client: docker.DockerClient, image: str, packages: list[str], limits: Limits,
-        instance: str, parallel: int = 2,
+        instance: str, parallel: int = 2, lease: Lease | None = None,
     ) -> None:  # fmt: skip
         self.limits = limits
         self.timings: dict[str, float] = {}
         """Of the last start, in seconds: container, import."""
         self.failed_imports: dict[str, str] = {}
         self._client = client
-        self._arguments = (image, packages, limits, instance, parallel)
+        self._arguments = (image, packages, limits, instance, parallel, lease)
+        self._once = lease is not None
         self._slots: queue.Queue[int] = queue.Queue()
         for slot in range(parallel):
             self._slots.put(slot)
@@ -131,6 +158,11 @@ class Zygote:
     def start(self) -> None:
         """Start the container now (otherwise the first job does). Raises ZygoteError."""
         self._alive()
+
+    @property
+    def container_id(self) -> str:
+        """Of the running container; empty without one."""
+        return str(self._link.container.id) if self._link else ""
 
     def cpu_seconds(self) -> float:
         """CPU time that the running container has used, imports included; 0 without one.
@@ -182,6 +214,8 @@ class Zygote:
     def _alive(self) -> _Link:
         with self._lock:
             if self._link is None or self._link.dead.is_set():
+                if self._once and self.timings:
+                    raise ZygoteError("the GPU time for grading is used up")
                 if self._link is not None:
                     self._link.close()
                 self._link = _Link(self._client, *self._arguments)
@@ -201,7 +235,7 @@ class _Link:
 
     def __init__(
         self, client: docker.DockerClient, image: str, packages: list[str], limits: Limits,
-        instance: str, parallel: int,
+        instance: str, parallel: int, lease: Lease | None,
     ) -> None:  # fmt: skip
         begun = time.monotonic()
         self.dead = threading.Event()
@@ -214,7 +248,7 @@ class _Link:
         # NPROC counts per uid over the whole host: no two containers share uids
         self._uids = random.SystemRandom().randrange(1_000_000, 2_000_000_000, 1000)
         cores = int(client.info()["NCPU"])
-        wanted = arguments(image, packages, limits, instance, parallel, cores)
+        wanted = arguments(image, packages, limits, instance, parallel, cores, lease)
         made = client.containers.create(**wanted)
         self.container = made
         try:
@@ -246,7 +280,8 @@ class _Link:
         order = {"uid": self._uids + slot, "limits": {
             "seconds": limits.wall_seconds, "memory_mb": limits.memory_mb,
             "disk_mb": limits.disk_mb, "files": limits.files, "processes": limits.processes,
-            "output_bytes": limits.output_bytes, "cell_bytes": limits.cell_bytes,
+            "address_space": limits.address_space, "output_bytes": limits.output_bytes,
+            "cell_bytes": limits.cell_bytes,
         }}  # fmt: skip
         channel.send(frames.OPEN, json.dumps(order).encode())
         if self.dead.is_set():

@@ -44,6 +44,8 @@ class Limits:
     """One cell; then it gets a CellTimeoutError and the next cell runs (as with nbgrader)."""
     memory_mb: int = 1024
     """Address space above the pre-imported packages', and resident memory of all its processes."""
+    address_space: bool = True
+    """False: only resident memory is held to its limit. GPU drivers map far more than they use."""
     disk_mb: int = 64
     """Work folder, /tmp and shared memory together; also the largest file."""
     files: int = 4000

@@ -14,6 +14,7 @@ from docker.errors import DockerException, ImageNotFound
 from IPython.core.inputtransformer2 import TransformerManager
 
 from core.settings import Settings
+from core.wire import Lease
 from grader.protocol import Cell, Outcome, RanCell, SandboxError, Test
 from grader.runner import Task
 from grader.zygote.host import Zygote, ZygoteError
@@ -33,7 +34,7 @@ _FAILED: dict[Ended, Any] = {"wall": "time", "crashed": "crash", "memory": "cras
                              "forged": "forged"}  # fmt: skip
 
 
-def limits(settings: Settings) -> Limits:
+def limits(settings: Settings, gpu: bool = False) -> Limits:
     """A submission's limits from the settings."""
     given = settings.grader
     output = given.output_mb * 1024 * 1024
@@ -44,6 +45,7 @@ def limits(settings: Settings) -> Limits:
         processes=given.pids,
         output_bytes=2 * output,
         cell_bytes=output,
+        address_space=not gpu,
     )
 
 
@@ -175,14 +177,21 @@ def modules(notebook: Any) -> list[str]:
     return sorted(found)
 
 
+def _on_gpu(lease: Lease | None) -> bool:
+    return lease is not None and not all(slot.simulated for slot in lease.slots)
+
+
 class ZygoteSandbox:
     """Grading containers by their packages. Thread-safe; `close` removes them.
 
-    `parallel` notebooks run at once in each. Raises SandboxError from `run` when Docker fails.
+    `parallel` notebooks run at once in each. With a `lease` it has one container, on the leased
+    GPU, which is not started again when it ended: its time is over then. Raises SandboxError from
+    `run` when Docker fails.
     """
 
-    def __init__(self, settings: Settings, parallel: int = 2) -> None:
+    def __init__(self, settings: Settings, parallel: int = 2, lease: Lease | None = None) -> None:
         self._settings = settings
+        self._lease = lease
         self._parallel = parallel
         self._lock = threading.Lock()
         self._zygotes: OrderedDict[tuple[str, ...], tuple[float, Zygote]] = OrderedDict()
@@ -205,6 +214,15 @@ class ZygoteSandbox:
         self.timings.append(result.timings)
         return outcome(task, result)
 
+    def start(self, packages: list[str]) -> str:
+        """Start the container for these packages now; its id. Raises SandboxError."""
+        try:
+            zygote = self.zygote(tuple(sorted(packages)))
+            zygote.start()
+            return zygote.container_id
+        except (DockerException, ZygoteError, OSError) as error:
+            raise SandboxError(f"grading container: {error}") from None
+
     def zygote(self, packages: tuple[str, ...]) -> Zygote:
         """The container for these packages, made when there is none."""
         with self._lock:
@@ -215,7 +233,8 @@ class ZygoteSandbox:
             if zygote is None:
                 zygote = Zygote(
                     self._engine(), self._settings.labs.sandbox_image, list(packages),
-                    limits(self._settings), self._settings.instance, self._parallel,
+                    limits(self._settings, _on_gpu(self._lease)), self._settings.instance,
+                    self._parallel, self._lease,
                 )  # fmt: skip
             self._zygotes[packages] = (made, zygote)
             while len(self._zygotes) > _KEPT:

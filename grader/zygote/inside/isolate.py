@@ -85,8 +85,9 @@ def _mounts(limits: dict[str, int]) -> None:
 def _limits(limits: dict[str, int]) -> None:
     # Address space above what the zygote's packages map already.
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    room = mapped + limits["memory_mb"] * MB if limits["address_space"] else resource.RLIM_INFINITY
     for kind, value in (
-        (resource.RLIMIT_AS, mapped + limits["memory_mb"] * MB),
+        (resource.RLIMIT_AS, room),
         (resource.RLIMIT_FSIZE, limits["disk_mb"] * MB),
         (resource.RLIMIT_NPROC, limits["processes"]),
         (resource.RLIMIT_CPU, limits["seconds"] * 4),

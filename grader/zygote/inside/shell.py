@@ -32,7 +32,7 @@ ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
-    # Grading has no GPU; Numba reads this at import, before a notebook could say so.
+    # Without a GPU (see zygote.main). Numba reads this at import, before a notebook could say so.
     "NUMBA_ENABLE_CUDASIM": "1",
     "NUMBA_CACHE_DIR": "/tmp/numba",  # noqa: S108
     "TERM": "xterm-color",

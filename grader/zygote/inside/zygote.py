@@ -139,8 +139,11 @@ def main() -> None:
     archive, fd, packages = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
     control = socket.socket(fileno=fd)
     control.set_inheritable(False)
+    on_gpu = "DLI_GPU" in os.environ
     os.environ.clear()
     os.environ.update(shell.ENVIRONMENT)
+    if on_gpu:
+        del os.environ["NUMBA_ENABLE_CUDASIM"]
     begun = time.monotonic()
     lab = shell.make()
     failed = _import(packages)
