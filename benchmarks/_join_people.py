@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import httpx
@@ -138,7 +139,7 @@ class Visitor:
         assert page.status_code == 200, f"lab: {page.status_code}"
 
     async def _page(
-        self, what: str, method: str, path: str, form: dict[str, object] | None = None
+        self, what: str, method: str, path: str, form: Mapping[str, object] | None = None
     ) -> httpx.Response:
         headers = {"Origin": self.url, "Sec-Fetch-Site": "same-origin"} if form else {}
         self.doing = what

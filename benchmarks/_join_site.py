@@ -23,7 +23,7 @@ import psutil
 
 from core import secrets
 from core.clock import now
-from core.settings import Settings, environment
+from core.settings import ROOT, Settings, environment
 from core.units import gpu_hours, weight_of
 from core.wire import Slot
 from tests.platform import _settings_only_from, _shared_node, free_ports
@@ -54,7 +54,8 @@ class Site:
         """Start a process of the platform; its output goes to a file."""
         folder = self.settings.state_dir / "logs"
         folder.mkdir(exist_ok=True)
-        variables = {**os.environ, **environment(self.settings), **extra}
+        here = {"PYTHONPATH": str(ROOT)}
+        variables = {**os.environ, **environment(self.settings), **here, **extra}
         with (folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, *words],
@@ -72,12 +73,13 @@ class Site:
             found[name] = times.user + times.system
         return found
 
-    def wait(self, path: str, seconds: float = 60) -> None:
-        """Until a page answers below 500. Raises TimeoutError."""
+    def wait(self, path: str, seconds: float = 180) -> None:
+        """Until a page answers; a redirect is the Hub's, which has no route yet. Raises
+        TimeoutError."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             try:
-                if httpx.get(self.url + path, trust_env=False).status_code < 400:
+                if httpx.get(self.url + path, trust_env=False).status_code == 200:
                     return
             except httpx.HTTPError:
                 pass
