@@ -32,7 +32,7 @@ from usage.refusals import No
 from usage.service import Usage
 
 EVENTS = 1_000_000
-COHORTS, LEARNERS, SLOTS = 6, 60, 48
+COHORTS, LEARNERS, SLOTS = 6, 300, 245
 RULES = Rules(300_000, 4 * 3_600_000, 180_000, 150_000, [120_000, 600_000])
 
 Say = Callable[[str], None]
@@ -123,7 +123,7 @@ class Play:
 
     def run(self, events: int, say: Say) -> None:
         """Let at least `events` happen."""
-        acts = [self.start] * 8 + [self.report] * 12 + [self.end] * 6 + [self.book, self.fix]
+        acts = [self.start] * 8 + [self.report] * 24 + [self.end] * 4 + [self.book, self.fix]
         shown = 0
         while self.events < events:
             self.random.choice(acts)()
@@ -156,7 +156,7 @@ class Play:
 
     def report(self) -> None:
         """Time passes; the agent reports every lab, now and then twice or late."""
-        step = self.random.choice((1_000, 10_000, 10_000, 40_000, 200_000))
+        step = self.random.choice((1_000, *[10_000] * 6, 40_000, 200_000))
         self.boot += step
         self.now += timedelta(milliseconds=step + self.random.choice((0, 0, 0, 3_600_000)))
         for lease_id in self.held:
