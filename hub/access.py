@@ -68,6 +68,8 @@ def update_services(c: Any, settings: Settings) -> None:
             "api_token": secrets.load(settings.state_dir, f"{name}-hub-token"),
             "oauth_client_id": f"service-{name}",
             "oauth_no_confirm": True,
+            # As a path also where labs have names of their own: services stay on the main one.
+            "oauth_redirect_uri": f"/services/{name}/oauth_callback",
             # A page's sign-in may read its own person, which tells the service who is an admin.
             "oauth_client_allowed_scopes": ["read:users!user"],
             "display": False,  # people reach them by our own navigation
