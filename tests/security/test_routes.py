@@ -229,6 +229,8 @@ GRADER = [
     (r"GET /", SIGNED_IN),
     (r"GET /submissions/{submission}(/archive|/feedback/{notebook})?", {"trainee", *STAFF_A}),
     (r"GET /api/internal/(completions|courses/{course}/progress)", {"key-usage"}),
+    (r"\w+ /api/internal/people/{username}/(export|erase)", {"key-usage"}),
+    (r"GET /audit", {"admin"}),
     (r"GET /parts/(due|work)", SIGNED_IN),
     (
         r"\w+ /submissions/{submission}/(grade|marking|extend|(ran|feedback-preview)/{notebook})",

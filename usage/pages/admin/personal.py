@@ -54,7 +54,7 @@ async def export(request: Request, username: str, service: Service, me: Admin) -
         except GraderDown:
             Path(coursework.name).unlink()
             said = _("The coursework service does not answer. Try again in a minute.")
-            raise HTTPException(503, said) from None
+            return await run_in_threadpool(_page, request, service, said, username)
     try:
         made = await run_in_threadpool(_zip, service, username, me.name, Path(coursework.name))
     finally:
