@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, SimpleNamespace
 
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -20,7 +20,8 @@ from sqlalchemy.exc import IntegrityError
 from store.database import Database
 from tests.unit.usage import test_grants, test_leases, test_placement
 from tests.unit.usage.conftest import RULES, World, fresh_database, slot
-from usage import accounts, cohorts, grants, heartbeat, leases, ledger, placement
+from usage import accounts, cohorts, grants, heartbeat, idle, leases, ledger, placement
+from usage.prestart import rows as prestarts
 from usage.refusals import No
 
 
@@ -75,6 +76,33 @@ def _seats_hold(world: World) -> None:
     world.usage.join("ONE-SEAT", "ann", "", "")
     with pytest.raises(cohorts.No):
         world.usage.check_sign_up("ONE-SEAT", "bob", "")
+
+
+def _disabled_ends(world: World) -> None:
+    world.cohort()
+    world.people("ann")
+    world.slots(slot(1))
+    lease = world.running("ann")
+    world.usage.set_slot_mode("slot-1", "disabled", "root")
+    assert world.run_for(lease, 250).grant_ms == lease.grant_ms
+
+
+def _unopened_is_free(world: World) -> None:
+    world.cohort()
+    world.people("ann")
+    world.slots(slot(1))
+    world.usage.prestart("kt", "intro", "first", "teacher")
+    with world.database.write() as session:
+        prestarts.asked(prestarts.of(session, "ann"), world.usage.clock)
+    lease = world.running("ann")
+    world.run_for(lease, 400)
+    world.usage.release(lease.id, 400_000, "stopped", False)
+    assert world.state(lease).charged == 0
+
+
+def _unknown_is_not_idle(_world: World) -> None:
+    lab = SimpleNamespace(idle_since_ms=0, gpu_quiet_since_ms=None, slots=[{}], held_ms=0)
+    assert idle.of_both(lab, 0) is None
 
 
 CAUGHT = (AssertionError, pytest.fail.Exception, No, IntegrityError)
@@ -235,6 +263,27 @@ MUTANTS = [
         "slot.id in held.ids",
         "False",
         lambda _w: test_placement.test_why_there_is_no_place(),
+    ),
+    Mutant(
+        "a disabled GPU's labs go on",
+        grants.limit,
+        "if lab.closing and",
+        "if False and",
+        _disabled_ends,
+    ),
+    Mutant(
+        "waiting for a learner is charged",
+        leases.end,
+        'or row.prestarted != ""',
+        "or False",
+        _unopened_is_free,
+    ),
+    Mutant(
+        "a GPU that nobody looks at is idle",
+        idle.of_both,
+        "return None",
+        "return row.idle_since_ms",
+        _unknown_is_not_idle,
     ),
     Mutant(
         "seats of a code are not counted",

@@ -10,7 +10,7 @@ import pytest
 from core.settings import ROOT
 
 TEXT = (ROOT / "docs" / "reference" / "gpu-time.md").read_text(encoding="utf-8")
-NAMED = re.findall(r"^- `(\S+\.py)::(\w+)`$", TEXT, re.MULTILINE)
+NAMED = re.findall(r"`(tests/\S+\.py)::(\w+)`", TEXT)
 
 
 @pytest.mark.parametrize(("file", "name"), NAMED, ids=[name for _, name in NAMED])
