@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, HTTPException, Request
 from sqlalchemy import select
 
-from core import course as courses
 from core import secrets
-from core.course import Assignment, Course, CourseError
+from core.course import Assignment, Course
 from core.log import event
 from core.settings import Settings
+from core.shelf import Shelf
 from grader.access import Access, AccessBook, AccessUnknown
 from grader.blobs import Blobs
 from grader.database import open_database
@@ -24,7 +23,6 @@ from web.auth import Person, signed_in
 from web.i18n import gettext as _
 
 _LOG = logging.getLogger("grader")
-_COURSES_SECONDS = 5.0
 
 
 class Desk:
@@ -40,21 +38,7 @@ class Desk:
         usage = f"http://127.0.0.1:{settings.ports.usage}/services/usage"
         key = secrets.load(settings.state_dir, "key-worker")
         self.access = AccessBook(UsageClient(usage, key))
-        self._courses = courses.load_all(settings.courses_dir, settings.labs.images)
-        self._read_at = time.monotonic()
-
-    @property
-    def courses(self) -> dict[str, Course]:
-        """Courses by id, read again every few seconds; a broken edit leaves the last good ones."""
-        if time.monotonic() - self._read_at > _COURSES_SECONDS:
-            self._read_at = time.monotonic()
-            try:
-                self._courses = courses.load_all(
-                    self.settings.courses_dir, self.settings.labs.images
-                )
-            except CourseError as error:
-                event(_LOG, "courses not read again", reason=str(error))
-        return self._courses
+        self.courses = Shelf(settings.courses_dir, settings.labs.images)
 
     def assignment(self, course: str, assignment: str) -> tuple[Course, Assignment]:
         """Both by id, or 404 with a sentence."""

@@ -18,7 +18,7 @@ import hashlib
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,15 +37,20 @@ _NOT_MATERIAL = {".ipynb_checkpoints", "__pycache__", "solutions"}
 
 
 def build_all(settings: Settings) -> None:
-    """Bring the material of every course up to date in both languages.
+    """Bring the material of every course up to date in both languages. Raises CourseError."""
+    build_these(load_all(settings.courses_dir, settings.labs.images).values(), settings.state_dir)
+
+
+def build_these(courses: Iterable[Course], state_dir: Path) -> None:
+    """Bring the material of `courses` up to date in both languages.
 
     Raises CourseError after the sound courses were built, naming each that was not.
     """
     problems = []
-    for course in load_all(settings.courses_dir, settings.labs.images).values():
+    for course in courses:
         for language in LANGUAGES:
             try:
-                build(course, language, settings.state_dir / "materials" / course.id / language)
+                build(course, language, state_dir / "materials" / course.id / language)
             except CourseError as error:
                 problems.append(str(error))
     if problems:

@@ -18,8 +18,10 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from core import log, settings
+from core.course import CourseError
 from core.log import event
 from core.wire import Enrolment
+from grader import material
 from grader.access import AccessUnknown
 from grader.blobs import Blobs, Swept
 from grader.desk import Desk
@@ -30,6 +32,7 @@ _LOG = logging.getLogger("grader.upkeep")
 _RETRY_SECONDS = 20
 """Until the usage service answers for the first time."""
 _SETTLE_SECONDS = 600
+_LOOK_SECONDS = 3.0
 _SWEEP_SECONDS = 6 * 3600
 _Placed = Submission | Certificate | Dates
 _HASH = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
@@ -37,6 +40,26 @@ _HASH = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 
 async def run(desk: Desk) -> None:
     """Until it is cancelled."""
+    await asyncio.gather(_chores(desk), _build_material(desk))
+
+
+async def _build_material(desk: Desk) -> None:
+    """What labs mount, whenever a course came or changed."""
+    built = desk.courses.version
+    while True:
+        await asyncio.sleep(_LOOK_SECONDS)
+        len(desk.courses)  # has it look
+        if desk.courses.version == built:
+            continue
+        built = desk.courses.version
+        try:
+            courses = list(desk.courses.values())
+            await asyncio.to_thread(material.build_these, courses, desk.settings.state_dir)
+        except (CourseError, OSError) as error:
+            event(_LOG, "course material not built", reason=str(error))
+
+
+async def _chores(desk: Desk) -> None:
     next_sweep = time.monotonic()
     while True:
         pause = _SETTLE_SECONDS

@@ -13,8 +13,9 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy.exc import DataError
 
-from core import consent, course, log
+from core import consent, log
 from core.settings import Settings
+from core.shelf import Shelf
 from usage import api_internal, api_lab, api_runner, metrics, texts
 from usage.classroom.board import Board
 from usage.classroom.coursework import Coursework
@@ -37,10 +38,10 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
     Raises course.CourseError and consent.ConsentError for a course or text that cannot be used,
     FileNotFoundError when secrets were not made.
     """
-    courses = course.load_all(settings.courses_dir, settings.labs.images)
+    courses = Shelf(settings.courses_dir, settings.labs.images)
     database = open_database(settings.usage_database)
     database.migrate()
-    usage = Usage(database, rules_of(settings), set(courses))
+    usage = Usage(database, rules_of(settings), courses.keys())
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -42,7 +43,7 @@ def moment(text: str, field: str) -> datetime:
     return value
 
 
-def put(session: Session, spec: CohortSpec, known_courses: set[str], time: Clock) -> Cohort:
+def put(session: Session, spec: CohortSpec, known_courses: Set[str], time: Clock) -> Cohort:
     """Create the cohort or bring it to `spec`. Raises No for a value that cannot be."""
     _check(spec, known_courses)
     starts, ends = moment(spec.starts, "starts"), moment(spec.ends, "ends")
@@ -66,7 +67,7 @@ def put(session: Session, spec: CohortSpec, known_courses: set[str], time: Clock
     return row
 
 
-def _check(spec: CohortSpec, known_courses: set[str]) -> None:
+def _check(spec: CohortSpec, known_courses: Set[str]) -> None:
     if not is_id(spec.id):
         raise No("cohort_id", value=spec.id)
     if not spec.name.strip():

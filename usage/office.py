@@ -4,6 +4,7 @@ log. Raises usage.refusals.No for what cannot be."""
 from __future__ import annotations
 
 import logging
+from collections.abc import Set
 from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
@@ -32,7 +33,7 @@ class Office:
 
     database: Database
     clock: Clock
-    known_courses: set[str]
+    known_courses: Set[str]
 
     # -- cohorts
 

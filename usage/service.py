@@ -6,6 +6,7 @@ Raises usage.refusals.No for what cannot be; the callers turn it into a sentence
 from __future__ import annotations
 
 import logging
+from collections.abc import Set
 from dataclasses import asdict
 
 from sqlalchemy import select
@@ -84,7 +85,7 @@ class Usage(Office, Prestarting, Queueing):
     """Operations on one database under one set of rules."""
 
     def __init__(
-        self, database: Database, rules: Rules, known_courses: set[str], clock: Clock | None = None
+        self, database: Database, rules: Rules, known_courses: Set[str], clock: Clock | None = None
     ) -> None:
         self.database = database
         self.rules = rules
