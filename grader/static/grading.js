@@ -29,7 +29,7 @@
   form?.addEventListener("input", () => (touched = true));
   form?.addEventListener("submit", () => (touched = false));
   const leave = () => !touched || window.confirm(form.dataset.unsaved);
-  document.querySelectorAll("main a[href]").forEach((link) => {
+  document.querySelectorAll("main a[href]:not([target])").forEach((link) => {
     link.addEventListener("click", (event) => {
       if (event.isTrusted && !leave()) event.preventDefault();
     });

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
+from nbformat import v4
 
 from grader import history
 from grader.models import Submission
+from grader.pages.notebook import as_html
 from tests.grading import Service
 from tests.unit.grader.test_exchange import NoSandbox
 from tests.unit.grader.test_marking import give_score, post, submit
@@ -164,3 +167,17 @@ def test_the_solution_is_read_after_it_was_released(pages: Service) -> None:
     assert post(pages, f"{BASE}/solution", "ines").status_code == 303
     assert post(pages, f"{BASE}/extensions", "ines", username="bob").status_code == 303
     assert post(pages, f"{BASE}/solution", "ines").status_code == 409, "bob may still hand in"
+
+
+def test_text_of_a_notebook_is_shown_and_nothing_of_it_acts() -> None:
+    text = (
+        "# Head\n\nwords\n\n|a|\n|-|\n|1|\n\n<script>alert(1)</script>"
+        '<img src=x onerror="alert(1)"><a href="javascript:alert(1)">link</a><p style="x">y</p>'
+    )
+    made = v4.new_notebook(cells=[v4.new_markdown_cell(text)])
+    shown = as_html(json.dumps(made).encode())
+    for part in ("<h1", "<p>words</p>", "<th>a</th>", "&lt;script&gt;"):
+        assert part in shown
+    body = shown.split("</style>")[1]
+    for part in ("<script", "onerror", "javascript:", "style="):
+        assert part not in body.replace("&lt;script", "")
