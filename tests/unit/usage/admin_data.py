@@ -11,10 +11,13 @@ from tests.unit.usage.conftest import HOUR, slot
 from tests.unit.usage.server import Running
 from usage.client import CohortSpec
 from usage.hub import Server
+from usage.leases import Clock
 from usage.models import LeaseRow
 from usage.roster import parse_roster
 
-ROSTER = "email,name,role\nann@kt.com,김안나,\nnew@kt.com,새봄,\nina@kt.com,이강사,강사\nbad,홍길동,\n"
+ROSTER = (
+    "email,name,role\nann@kt.com,김안나,\nnew@kt.com,새봄,\nina@kt.com,이강사,강사\nbad,홍길동,\n"
+)
 
 
 def fill(service: Running) -> dict[str, str]:
@@ -33,10 +36,13 @@ def fill(service: Running) -> dict[str, str]:
     service.client("key-agent").put_inventory(
         "h1", [slot(1), *(slot(n, 120, "mig", gpu="GPU-9", profile="1g.10gb") for n in (2, 3))]
     )
+    usage = service.app.state.usage
+    present = usage.clock
+    usage.clock = Clock(lambda: now - timedelta(days=3), present.boot_ms, present.boot_id)
     ended = _lab(service, "bea", 90 * 60_000)
     hub.release(ended, 90 * 60_000, "stopped")
+    usage.clock = present
     _lab(service, "ann", 20 * 60_000)
-    usage = service.app.state.usage
     with usage.database.write() as session:
         row = session.get_one(LeaseRow, ended)
         row.busy_ms, row.told_ms = 60 * 60_000, 80 * 60_000
@@ -59,6 +65,7 @@ def fill(service: Running) -> dict[str, str]:
         "report": "/admin/cohorts/kt/report",
         "sheet": "/admin/cohorts/kt/codes/KT-2026-NOV/sheet",
         "roster": "/admin/cohorts/kt/roster",
+        "personal": "/admin/people?username=bea",
         "preview": f"/admin/cohorts/kt/roster/{shown.id}",
     }
 
