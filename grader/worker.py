@@ -24,7 +24,7 @@ from core.log import event
 from core.settings import Settings
 from grader import autograde, certificates, feedback, jobs, publish
 from grader.blobs import Blobs
-from grader.classwork import PARALLEL, ClassWork, book_of, entry_of, rescore
+from grader.classwork import PARALLEL, ClassWork, book_of, entry_of, packages_of, rescore
 from grader.database import open_database
 from grader.gpu import GpuGrading, MustWait
 from grader.gradebook import CourseBook
@@ -118,6 +118,16 @@ class Worker:
         with self.database.write() as session:
             if jobs.finish(session, job.id, self.name):
                 publish.record(session, course.id, assignment.id, made, job.requested_by)
+        if assignment.autograde and assignment.gpu is None:
+            self._make_ready(packages_of(book, assignment))
+
+    def _make_ready(self, packages: list[str]) -> None:
+        """Start the grading container, so that the first submission need not wait for it."""
+        if isinstance(self.sandbox, ZygoteSandbox):
+            try:
+                self.sandbox.start(packages)
+            except SandboxError as error:
+                event(_LOG, "grading container not ready", reason=str(error))
 
     def _grade(self, job: Job) -> None:
         _course, assignment = self._course(job)
