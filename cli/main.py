@@ -155,6 +155,17 @@ def test(context: typer.Context) -> None:
     raise typer.Exit(run(console, list(context.args)))
 
 
+@app.command(help=_("Known holes in the Python and npm packages that we pin."))
+def audit() -> None:
+    """Exit code 1 when there are any, or when a registry does not say."""
+    from cli import audit as packages
+
+    bad = packages.run(core_settings.load())
+    if bad:
+        console.print(_("Known holes, or no answer: {names}", names=", ".join(bad)))
+    raise typer.Exit(1 if bad else 0)
+
+
 @app.command(help=_("Resolve the Python packages anew and rewrite requirements.lock."))
 def lock() -> None:
     """For maintainers."""
