@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from core.clock import now
-from grader import jobs, labels, marks, results
+from grader import audit, jobs, labels, marks, results
 from grader.desk import AtDesk, Desk, InClass, class_path
 from grader.models import Mark, Score, Submission
 from grader.pages.notebook import as_sandboxed, sandboxed
@@ -193,6 +193,8 @@ def _keep(
                         given_at=now(),
                     )
                 )
+        scope = f"{found.course}/{found.cohort}"
+        audit.note(session, person.name, "mark.give", scope, found.id)
         jobs.ask(session, "rescore", (found.course, found.assignment, found.id), person.name)
         line = _line(session, (found.course, found.cohort, found.assignment), anonymous)
     return _place(line, found.id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, HTTPException, Request
 from sqlalchemy.orm import Session
@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from core.clock import now
 from core.i18n import LANGUAGES, NAMES
-from grader import dates, preview
+from grader import audit, dates, preview
 from grader.desk import AtDesk, Classroom, Desk, InClass
 from grader.models import Solution
 from grader.pages.notebook import sandboxed
@@ -87,6 +87,7 @@ def release_solution(
                 early=early,
             )
         )
+        _note(session, room, "assignment.release-solution", assignment, early=early)
     return RedirectResponse(f"{room.path}#{assignment}", 303)
 
 
@@ -98,6 +99,7 @@ def withdraw_solution(room: InClass, assignment: str) -> RedirectResponse:
         found = session.get(Solution, (room.course.id, room.cohort, assignment))
         if found is not None:
             session.delete(found)
+            _note(session, room, "assignment.hide-solution", assignment)
     return RedirectResponse(f"{room.path}#{assignment}", 303)
 
 
@@ -162,6 +164,12 @@ def _solution(desk: Desk, person: Person, course: str, assignment: str, cohort: 
     if found is None:
         raise HTTPException(404, _("The solution is not released."))
     return found
+
+
+def _note(session: Session, room: Classroom, action: str, assignment: str, **facts: Any) -> None:
+    """Into the audit log."""
+    scope = f"{room.course.id}/{room.cohort}"
+    audit.note(session, room.person.name, action, scope, assignment, **facts)
 
 
 def _made(room: Classroom, assignment: str) -> tuple[Preview | None, str]:

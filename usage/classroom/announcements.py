@@ -9,6 +9,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from core.ids import new_id
+from usage import audit
 from usage.classroom.models import LONGEST_TEXT, Announcement, AnnouncementRead
 from usage.leases import Clock
 from usage.models import Membership
@@ -57,6 +58,7 @@ def say(
     )
     session.add(row)
     session.flush()
+    audit.note(session, time, author, "announcement.send", cohort, row.id, hours=hours)
     return row
 
 
@@ -67,6 +69,7 @@ def withdraw(session: Session, announcement: str, cohort: str, by: str, time: Cl
         raise No("announcement_unknown")
     if row.withdrawn_at is None:
         row.withdrawn_at, row.withdrawn_by = time.now(), by
+        audit.note(session, time, by, "announcement.withdraw", cohort, row.id)
 
 
 def listed(session: Session, cohort: str, time: Clock) -> list[Told]:

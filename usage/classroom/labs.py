@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from core import log
 from core.units import WHOLE
-from usage import requests, views
+from usage import audit, requests, views
 from usage.hub import Hub, HubDown
 from usage.leases import Clock
 from usage.refusals import No
@@ -66,3 +66,4 @@ def extend(
     minutes = -(-EXTEND_MINUTES * lease.weight // WHOLE)
     row = requests.ask(session, cohort, username, minutes, "", time)
     requests.decide(session, row.id, cohort, True, actor, is_admin, time)
+    audit.note(session, time, actor, "lab.extend", cohort, username, minutes=EXTEND_MINUTES)

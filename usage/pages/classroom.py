@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from core.course import Course
-from usage import texts, views
+from usage import audit, texts, views
 from usage.api_internal import Service, Zone
 from usage.classroom import announcements, labs, roll
 from usage.classroom.board import Board
@@ -89,6 +89,7 @@ async def stop(
     async def act() -> str:
         await run_in_threadpool(_learner, service, cohort, username)
         await _hub(request).stop(username)
+        await run_in_threadpool(_note, service, me, "lab.stop", cohort, username)
         return "stopped"
 
     return await _do(request, service, zone, me, cohort, act)
@@ -107,7 +108,10 @@ async def restart(
 
     async def act() -> str:
         await run_in_threadpool(_learner, service, cohort, username)
-        return "restarted" if await labs.restart(_hub(request), username, me.name) else "no-lab"
+        if not await labs.restart(_hub(request), username, me.name):
+            return "no-lab"
+        await run_in_threadpool(_note, service, me, "lab.restart", cohort, username)
+        return "restarted"
 
     return await _do(request, service, zone, me, cohort, act)
 
@@ -314,6 +318,12 @@ def _learner(service: Usage, cohort: str, username: str) -> None:
         row = session.get(Membership, (cohort, username))
         if row is None or row.removed_at is not None:
             raise No("not_enrolled", cohort=views.cohort(session, cohort).name)
+
+
+def _note(service: Usage, me: Person, action: str, cohort: str, username: str) -> None:
+    """Into the audit log."""
+    with service.database.write() as session:
+        audit.note(session, service.clock, me.name, action, cohort, username)
 
 
 def _may_give(service: Usage, me: Person, cohort: str) -> bool:

@@ -9,11 +9,13 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
+from sqlalchemy import select
 
 from core.wire import GpuNeed, ReserveRequest
 from tests.platform import wait_for
 from tests.unit.usage.conftest import HOUR, MINUTE, slot
 from tests.unit.usage.server import Running, serving
+from usage.audit import AuditRow
 from usage.classroom import announcements
 from usage.classroom.coursework import Progress, Standing
 from usage.client import CohortSpec, LabClient
@@ -248,3 +250,14 @@ def test_all_labs_are_started_and_given_back(service: Running) -> None:
     assert answer.headers["location"].endswith("?done=prestarted")
     assert "Last time:" in shown(service)
     assert service.send(f"{CLASS}/prestart/cancel").status_code == 303
+
+
+def test_what_staff_did_is_in_the_audit_log(service: Running) -> None:
+    running(service, "bea")
+    service.send(f"{CLASS}/stop", username="bea")
+    service.send(f"{CLASS}/announcements", text="Lunch")
+    with service.app.state.usage.database.read() as session:
+        rows = session.scalars(select(AuditRow).order_by(AuditRow.id)).all()
+    acts = [(r.actor, r.action, r.scope, r.target) for r in rows[-2:]]
+    assert acts[0] == ("ina", "lab.stop", "kt", "bea")
+    assert acts[1][:3] == ("ina", "announcement.send", "kt")
