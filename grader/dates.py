@@ -6,6 +6,7 @@ value by value.
 
 from __future__ import annotations
 
+import importlib
 import math
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,8 +16,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.clock import now
-from core.course import Assignment, Late
-from grader import jobs
+from core.course import Assignment, CourseError, Late
+from grader import audit, jobs
 from grader.models import Dates, Submission
 from grader.submissions import latest, of_class
 
@@ -89,6 +90,7 @@ def pick(item: Assignment, rows: list[Dates], cohort: str, username: str) -> Whe
     late = Late(
         percent_per_day=value("percent_per_day", item.late.percent_per_day) or 0,
         grace_minutes=value("grace_minutes", item.late.grace_minutes) or 0,
+        plugin=item.late.plugin,
     )
     return When(
         value("due", item.due),
@@ -113,13 +115,27 @@ def of(session: Session, course: str, cohort: str, item: Assignment, username: s
     return pick(item, rows_of(session, course, cohort, item.id), cohort, username)
 
 
-def penalty(policy: Late, score: float, seconds_late: float) -> float:
-    """Points that late work of `score` points loses (pure); never more than it has."""
+def penalty(policy: Late, score: float, seconds_late: float, student: str = "") -> float:
+    """Points that late work of `score` points loses; never more than it has.
+
+    Raises CourseError when the course's plugin cannot be used.
+    """
     over = seconds_late - policy.grace_minutes * 60
     if over <= 0:
         return 0.0
+    if policy.plugin:
+        return min(score, max(0.0, _by_plugin(policy.plugin, student, score, over)))
     days = math.ceil(over / DAY.total_seconds())
     return min(score, score * policy.percent_per_day * days / 100)
+
+
+def _by_plugin(name: str, student: str, score: float, seconds_late: float) -> float:
+    module, _, kind = name.partition(":")
+    try:
+        plugin = getattr(importlib.import_module(module), kind)()
+        return float(plugin.late_submission_penalty(student, score, seconds_late) or 0.0)
+    except Exception as error:  # somebody else's code
+        raise CourseError(f"late.plugin = {name!r}: {type(error).__name__}: {error}") from error
 
 
 def own_row(rows: list[Dates], cohort: str, username: str) -> Dates | None:
@@ -141,6 +157,8 @@ def change(
     Raises ValueError when the dates would be out of order for them.
     """
     rows = rows_of(session, course, cohort, item.id)
+    act = "dates.remove" if given.is_nothing else "dates.set"
+    audit.note(session, by, act, f"{course}/{cohort}", username, assignment=item.id)
     attempts = [
         a for a in of_class(session, course, item.id, cohort=cohort) if username in ("", a.username)
     ]

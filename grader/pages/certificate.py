@@ -12,7 +12,7 @@ from sqlalchemy import select
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from core.clock import now
-from grader import certificates
+from grader import audit, certificates
 from grader.certificates import badge, paper
 from grader.desk import AtDesk, Desk, InClass
 from grader.models import Certificate
@@ -127,6 +127,8 @@ def revoke(desk: AtDesk, person: Someone, certificate: str) -> RedirectResponse:
             raise HTTPException(404, _("There is no such certificate."))
         found.revoked_at = None if found.revoked_at else now()
         found.revoked_by = person.name if found.revoked_at else ""
+        act = "certificate.revoke" if found.revoked_at else "certificate.restore"
+        audit.note(session, person.name, act, f"{found.course}/{found.cohort}", found.username)
     path = f"/services/grader/courses/{found.course}/certificates?cohort={found.cohort}"
     return RedirectResponse(path, 303)
 
