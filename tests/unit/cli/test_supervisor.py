@@ -24,7 +24,7 @@ def test_config_names_every_process_and_survives_odd_paths(settings):
     parser = configparser.ConfigParser(interpolation=configparser.BasicInterpolation())
     parser.read_string(supervisor.config(settings, python="/opt/a b/python"))
     names = [name.partition(":")[2] for name in parser.sections() if name.startswith("program:")]
-    assert names == ["proxy", "usage", "grader", "hub", "agent", "worker-1", "worker-2"]
+    assert names == ["proxy", "usage", "grader", "runner", "hub", "agent", "worker-1", "worker-2"]
     worker = parser["program:worker-2"]
     assert worker["command"] == "'/opt/a b/python' -m grader.worker"
     assert worker["stdout_logfile"] == f"{settings.state_dir}/logs/worker-2.log"
