@@ -92,10 +92,11 @@ def test_a_class_is_graded_with_the_keyboard_alone(
     with page_in(chromium, url, language="en") as page:
         opened(page, f"{BASE}/assignments/sums/marking")
         expect(page.get_by_text("1 of 2")).to_be_visible()
-        expect(page.locator("#points-0")).to_be_focused()
-        page.keyboard.type("4.5")
-        page.keyboard.press("Tab")
-        page.keyboard.type("Nearly")
+        expect(page.locator("#criterion-0-0")).to_be_focused()
+        for text in ("3", "1.5", "Nearly"):
+            page.keyboard.type(text)
+            page.keyboard.press("Tab")
+        expect(page.locator("#points-0")).to_have_value("4.5")
         page.keyboard.press("Control+Enter")
         expect(page.get_by_text("2 of 2")).to_be_visible()
         expect(page.get_by_text("Saved.")).to_be_visible()
