@@ -86,6 +86,24 @@ def attach_known(settings: Settings, suffix: str) -> None:
             attach(image)
 
 
+def remove(settings: Settings, suffix: str) -> None:
+    """Remove a home for good, once Docker has let its volume go. A missing one is no error.
+
+    Raises OSError.
+    """
+    image = folder(settings) / f"{suffix}.img"
+    if not folder(settings).is_dir():
+        return
+    with _locked(folder(settings)):
+        link = _link(image)
+        if link.is_symlink():
+            device = link.readlink()
+            if _behind(device.name) == str(image):
+                _run("losetup", "--detach", str(device))
+            link.unlink()
+        image.unlink(missing_ok=True)
+
+
 def detach_all(settings: Settings) -> None:
     """Give the loop devices back, before the images are removed."""
     if not folder(settings).is_dir():

@@ -62,7 +62,9 @@ async def serve(loaded: Settings) -> None:
     if endless:
         log.event(_log, "homes have no size limit", why=endless)
     make = None if endless else partial(homes.options, loaded)
-    relay = Relay(Policy.of(loaded), engine_path(), finder(loaded), make)
+    relay = Relay(
+        Policy.of(loaded), engine_path(), finder(loaded), make, partial(homes.remove, loaded)
+    )
     runner = web.AppRunner(relay.application(), access_log=None, handle_signals=False)
     await runner.setup()
     path = socket_path(loaded)

@@ -31,6 +31,7 @@ class Relay:
     """One instance's labs on one engine. `engine` is the path of Docker's real socket.
 
     `home_options`: makes a home that ends and gives its volume's options; None: plain volumes.
+    `forget_home`: removes what it made, when the volume of somebody who was erased is gone.
     """
 
     def __init__(
@@ -39,11 +40,13 @@ class Relay:
         engine: str,
         find_lease: FindLease,
         home_options: Callable[[str], dict[str, str]] | None = None,
+        forget_home: Callable[[str], None] | None = None,
     ) -> None:
         self._policy = policy
         self._engine = engine
         self._find_lease = find_lease
         self._home_options = home_options
+        self._forget_home = forget_home
         self._docker: ClientSession | None = None
         self._known: OrderedDict[str, None] = OrderedDict()
         """Ids of containers that are ours: an id never changes its container."""
@@ -92,7 +95,11 @@ class Relay:
     async def _volume(self, call: Call, request: web.Request) -> web.StreamResponse:
         if not call.name.startswith(f"{self._policy.instance}-home-"):
             raise Forbidden(f"volume {call.name!r} is not a home of this instance")
-        return await self._pass(call.method, call.target(), request)
+        answer = await self._pass(call.method, call.target(), request)
+        if call.method == "DELETE" and answer.status in (204, 404) and self._forget_home:
+            suffix = call.name.removeprefix(f"{self._policy.instance}-")
+            await asyncio.to_thread(self._forget_home, suffix)
+        return answer
 
     async def _create_volume(self, call: Call, request: web.Request) -> web.StreamResponse:
         body = rules.volume(await _json(request), self._policy)
