@@ -34,6 +34,13 @@ start reads all slots."""
 
 slot_of_columns = lru_cache(4096)(Slot)
 
+_CLOSED = or_(SlotRow.drained, SlotRow.disabled)
+_WITH_HOLDERS = (  # made once: every start asks it
+    select(*SLOT_COLUMNS, _CLOSED, SlotRow.present, LeaseSlot.id)
+    .outerjoin(LeaseSlot, and_(LeaseSlot.slot_id == SlotRow.id, flag(LeaseSlot.open)))
+    .where(or_(SlotRow.present, LeaseSlot.id.is_not(None)))
+)
+
 
 def as_slot(row: SlotRow) -> Slot:
     """The wire shape of a slot."""
@@ -47,8 +54,7 @@ def mode_of(row: SlotRow) -> SlotMode:
 
 def inventory(session: Session) -> tuple[list[Slot], frozenset[str]]:
     """The slots that hosts have now, and the ids of those that take no new lab."""
-    closed = or_(SlotRow.drained, SlotRow.disabled)
-    rows = session.execute(select(*SLOT_COLUMNS, closed).where(SlotRow.present)).all()
+    rows = session.execute(select(*SLOT_COLUMNS, _CLOSED).where(SlotRow.present)).all()
     return [slot_of_columns(*row[:-1]) for row in rows], frozenset(r[0] for r in rows if r[-1])
 
 
@@ -56,13 +62,7 @@ def inventory_and_held(
     session: Session,
 ) -> tuple[list[Slot], frozenset[str], list[Slot]]:
     """`inventory`, and the slots of open leases, of ones that hosts no longer have too."""
-    closed = or_(SlotRow.drained, SlotRow.disabled)
-    held = and_(LeaseSlot.slot_id == SlotRow.id, flag(LeaseSlot.open))
-    rows = session.execute(
-        select(*SLOT_COLUMNS, closed, SlotRow.present, LeaseSlot.id)
-        .outerjoin(LeaseSlot, held)
-        .where(or_(SlotRow.present, LeaseSlot.id.is_not(None)))
-    ).all()
+    rows = session.execute(_WITH_HOLDERS).all()
     slots = [(slot_of_columns(*row[:-3]), *row[-3:]) for row in rows]
     return (
         [slot for slot, _, present, _ in slots if present],

@@ -25,6 +25,7 @@ from usage.refusals import No
 QUEUE_CODES = ("gpu_full", "cohort_busy")
 """Refusals that waiting can help against."""
 
+_LINE = select(Wait).where(flag(Wait.open)).order_by(Wait.id)
 _MISSED_SHOWN_MS = 30 * 60_000
 
 
@@ -55,7 +56,7 @@ class Place:
 
 def line(session: Session) -> list[Wait]:
     """Everybody in the queue, first come first."""
-    return list(session.scalars(select(Wait).where(flag(Wait.open)).order_by(Wait.id)).all())
+    return list(session.scalars(_LINE).all())
 
 
 def _of(waits: Iterable[Wait], username: str) -> Wait | None:
