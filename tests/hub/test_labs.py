@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from tests.hub.docker_switch import DockerSwitch, docker_switch
 from tests.hub.stack import CODE, COHORT, Stack, running_stack
 from tests.platform import wait_for
 from usage.client import Charge
+from usage.hub import Hub
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
@@ -72,6 +74,27 @@ def test_a_lab_without_gpu_is_closed_in_and_costs_nothing(stack: Stack) -> None:
     again = stack.run_lab("kim", "none")
     assert again.exec_run(["ls", "/home/learner/kept"]).exit_code == 0, "home is kept"
     stack.stop_lab("kim")
+
+
+def test_a_deleted_person_leaves_no_account_and_no_home(stack: Stack) -> None:
+    stack.add_person("gone")
+    stack.sign_in("gone")
+    stack.run_lab("gone", "none")
+    stack.stop_lab("gone")
+    home = f"{stack.settings.instance}-home-gone"
+    assert stack.docker.volumes.list(filters={"name": home})
+
+    async def delete() -> None:
+        hub = Hub(stack.settings)
+        await hub.delete("gone")
+        await hub.delete("gone")  # again is harmless
+        await hub.close()
+
+    asyncio.run(delete())
+    assert not stack.docker.volumes.list(filters={"name": home})
+    assert stack.usage.enrolments("gone"), "what the usage service knows goes by its own step"
+    with pytest.raises(AssertionError):
+        stack.sign_in("gone")
 
 
 def test_a_gpu_lab_is_leased_charged_and_settled_to_the_time_it_was_held(stack: Stack) -> None:
