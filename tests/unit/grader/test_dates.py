@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from core.course import Assignment, Late, Text
+from core.settings import ROOT
 from grader import dates
 from grader.exchange import archive
 from grader.exchange.client import Refused
@@ -30,6 +31,7 @@ ITEM = Assignment(
 )
 DATA = archive.build_from({"sums.ipynb": json.dumps(source_notebook()).encode()})
 PATH = "/courses/c1/assignments/sums/dates"
+SHOTS = ROOT / "artifacts" / "screenshots"
 FORM = "%Y-%m-%dT%H:%M"
 
 
@@ -183,6 +185,6 @@ def test_the_page_in_a_browser(pages: Service, chromium: Browser) -> None:  # no
             for path in (f"{PATH}?cohort=autumn", f"{PATH}?cohort=autumn&username=bob"):
                 page.goto(f"{pages.url}{path}")
                 assert faults(page, node / "node_modules" / "axe-core" / "axe.min.js") == []
-            page.screenshot(path=f"/tmp/dates-{language}-{theme}.png", full_page=True)
+            page.screenshot(path=SHOTS / f"dates-{language}-{theme}.png", full_page=True)
     for name in ("bob", ""):
         assert post(pages, PATH, "ines", username=name).is_redirect
