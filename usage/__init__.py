@@ -10,6 +10,7 @@ Other rooms import `usage.client` alone. The service itself, from pure to outsid
 * `service`: each operation in a transaction of its own; those of the `office`, on the queue
   (`queueing`) and of `prestart` in modules of their own. `meter`, `prestart.starter`: background
   tasks.
+* `classroom`: the live view of a class, announcements, and what its staff does with labs.
 * `api_internal` (our processes, by key), `api_lab` (labs, by their token), `pages`
   (people, signed in through the Hub), `metrics` (this machine).
 
