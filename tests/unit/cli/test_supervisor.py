@@ -29,6 +29,8 @@ def test_config_names_every_process_and_survives_odd_paths(settings):
     assert worker["command"] == "'/opt/a b/python' -m grader.worker"
     assert worker["stdout_logfile"] == f"{settings.state_dir}/logs/worker-2.log"
     assert worker["autorestart"] == "true"
+    assert worker["stdout_logfile_maxbytes"] == "10MB"
+    assert worker["stdout_logfile_backups"] == "5"
 
 
 def test_processes_get_exactly_these_settings(settings, monkeypatch):
@@ -77,6 +79,22 @@ def test_a_killed_process_comes_back_and_a_stop_leaves_nothing(supervised):
     supervised.stop()
     assert not supervised.running()
     assert not Path(f"/proc/{second}").exists()
+
+
+def test_a_log_that_grows_is_rotated_and_the_oldest_part_is_dropped(supervised):
+    log = supervised.folder / "talker.log"
+    words = "command=sh -c 'for n in 1 2 3 4 5; do head -c 15000 /dev/zero; sleep 0.1; done'"
+    program = (
+        f"\n[program:talker]\n{words}\nstartsecs=0\nautorestart=false\n"
+        f"stdout_logfile={log}\nstdout_logfile_maxbytes=10KB\nstdout_logfile_backups=2\n"
+    )
+    supervised.conf.write_text(supervised.common() + program)
+    supervised.start()
+    deadline = time.monotonic() + 15
+    while not Path(f"{log}.2").exists():
+        assert time.monotonic() < deadline, list(supervised.folder.iterdir())
+        time.sleep(0.05)
+    assert not Path(f"{log}.3").exists()
 
 
 def _pid(supervised, other_than=0):
