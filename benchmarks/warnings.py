@@ -120,6 +120,7 @@ def _one(
     say(f"{name} is in, {(boot_ms() - begun) / 1000:.0f} s after the start")
     seen = _listen(visitor, name, begun, len(after), begun + 1000 * (max(after) + PATIENCE_S))
     visitor.http.close()
+    say(f"{name} was warned {', '.join(f'{at:.1f}' for at in seen)} s after the start")
     return [
         Seen(name, due, seen[place] - due if place < len(seen) else None)
         for place, due in enumerate(sorted(after))

@@ -324,7 +324,7 @@ def _end(stack: Stack) -> None:
     stack.usage.close()
     stack.api.close()
     label: Any = {"label": f"dli.instance={stack.settings.instance}"}
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     for container in stack.docker.containers.list(all=True, filters=label, ignore_removed=True):
         container.remove(force=True, v=True)
     remove_network(stack.docker, stack.settings)
