@@ -32,6 +32,9 @@ STATES = {
 }
 
 Course = Annotated[str, typer.Argument(help=_("The course's id: its folder in courses/"))]
+Cohort = Annotated[
+    str | None, typer.Option("--cohort", help=_("Only this cohort; without it, all of them"))
+]
 Assignment = Annotated[str, typer.Argument(help=_("The assignment's id in course.toml"))]
 
 
@@ -48,30 +51,31 @@ def grade(
     again: Annotated[
         bool, typer.Option("--again", help=_("Grade submissions too that have a score"))
     ] = False,
+    cohort: Cohort = None,
 ) -> None:
     """Grade each learner's last attempt and show the scores."""
     console = Console()
     with _Session() as client:
         with Steps(console).step(_("Grade {what}", what=f"{course}/{assignment}")) as step:
-            batch = client.grade(course, assignment, BY, again)
+            batch = client.grade(course, assignment, BY, again, cohort)
             if batch:
                 follow(client, batch, step)
             else:
                 step.note(_("nothing new"))
-        _show_results(console, client.results(course, assignment))
+        _show_results(console, client.results(course, assignment, cohort))
 
 
-def release(course: Course, assignment: Assignment) -> None:
+def release(course: Course, assignment: Assignment, cohort: Cohort = None) -> None:
     """Let learners read their feedback."""
     console = Console()
     with _Session() as client:
         with Steps(console).step(_("Release {what}", what=f"{course}/{assignment}")) as step:
-            batch = client.release_feedback(course, assignment, BY)
+            batch = client.release_feedback(course, assignment, BY, cohort)
             if batch:
                 follow(client, batch, step)
             else:
                 step.note(_("nothing new"))
-        _show_results(console, client.results(course, assignment))
+        _show_results(console, client.results(course, assignment, cohort))
 
 
 def _show_results(console: Console, results: list[Result]) -> None:
@@ -99,13 +103,14 @@ def follow(client: GraderClient, batch: str, step: Step) -> Progress:
 
 def results_table(results: list[Result]) -> Table:
     """One row per learner."""
-    table = Table(_("Learner"), _("Attempt"), _("Score"), _("State"), _("Remarks"))
+    table = Table(_("Cohort"), _("Learner"), _("Attempt"), _("Score"), _("State"), _("Remarks"))
     for result in results:
         score = "–" if result.score is None else f"{result.score:g} / {result.max_score or 0:g}"
         remarks = [_("late")] if result.late else []
         remarks += [result.reason] if result.reason else []
         remarks += [flag.get("message", flag.get("code", "")) for flag in result.flags]
         table.add_row(
+            Text(result.cohort or "–"),
             Text(result.username),
             str(result.attempt),
             score,
