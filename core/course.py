@@ -78,10 +78,14 @@ class Lab(_Part):
 
 
 class Late(_Part):
-    """What late work loses: `percent_per_day` of its score for each day begun after the grace."""
+    """What late work loses: `percent_per_day` of its score for each day begun after the grace.
+
+    With `plugin`, a class after nbgrader's LateSubmissionPlugin ("module:Class"), what that says.
+    """
 
     percent_per_day: float = Field(0, ge=0, le=100)
     grace_minutes: int = Field(0, ge=0)
+    plugin: str = Field("", pattern=r"^([\w.]+:\w+)?$")
 
 
 class Criterion(_Part):

@@ -238,7 +238,7 @@ def settle(
         cells = []
         penalty = 0.0
         for notebook in submission.notebooks:
-            lost = dates.penalty(entry.late, notebook.score, entry.seconds_late)
+            lost = dates.penalty(entry.late, notebook.score, entry.seconds_late, entry.student)
             notebook.late_submission_penalty = lost or None
             penalty += lost
             for grade in notebook.grades:

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.clock import now
-from core.course import Assignment
+from core.course import Assignment, CourseError
 from core.log import event
 from core.settings import Settings
 from grader import dates, intake, jobs, marks
@@ -152,7 +152,7 @@ class ClassWork:
         self._held.clear()
 
     def _fail(self, job: Job, error: Exception) -> None:
-        lasting = isinstance(error, Unreadable | Ungradable | intake.Unacceptable)
+        lasting = isinstance(error, Unreadable | Ungradable | intake.Unacceptable | CourseError)
         told = isinstance(error, SandboxError) or lasting
         reason = str(error) if told else f"{type(error).__name__}: {error}"
         if not told:

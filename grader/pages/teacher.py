@@ -8,8 +8,9 @@ from fastapi import APIRouter, Depends, Form, HTTPException, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from core.clock import now
-from grader import actions, exports, jobs, labels, preview, views
+from grader import actions, audit, exports, jobs, labels, preview, views
 from grader.desk import AtDesk, Classroom, InClass, class_path
+from grader.submissions import is_newest, scores_of
 from web import i18n
 from web.auth import Person, signed_in
 from web.i18n import gettext as _
@@ -74,14 +75,33 @@ def grade_one(desk: AtDesk, person: Someone, submission: str) -> RedirectRespons
     found = desk.taught_submission(person, submission)
     with desk.database.write() as session:
         jobs.ask(session, "grade", (found.course, found.assignment, found.id), person.name)
+        scope = f"{found.course}/{found.cohort}"
+        audit.note(session, person.name, "assignment.grade", scope, found.id)
     return RedirectResponse(class_path(found), 303)
+
+
+@router.post("/submissions/{submission}/release")
+def release_one(desk: AtDesk, person: Someone, submission: str) -> RedirectResponse:
+    """Release the feedback of one learner's last attempt."""
+    found = desk.taught_submission(person, submission)
+    with desk.database.write() as session:
+        if not is_newest(session, found):
+            raise HTTPException(409, _("A newer attempt counts. Grade that one."))
+        if found.id not in scores_of(session, [found.id]):
+            raise HTTPException(409, _("Grade this submission first."))
+        jobs.ask(session, "feedback", (found.course, found.assignment, found.id), person.name)
+        scope = f"{found.course}/{found.cohort}"
+        audit.note(session, person.name, "assignment.release-feedback", scope, found.username)
+    return RedirectResponse(f"/services/grader/submissions/{found.id}", 303)
 
 
 @router.get("/courses/{course}/export.csv")
 def export(room: InClass, kind: exports.Kind = "nbgrader") -> Response:
     """A cohort's scores, with nbgrader's columns or for a learning platform."""
     members = room.desk.members(room.cohort)
-    with room.desk.database.read() as session:
+    with room.desk.database.write() as session:
+        scope = f"{room.course.id}/{room.cohort}"
+        audit.note(session, room.person.name, "scores.export", scope, kind=kind)
         data = exports.export(session, room.course, room.cohort, members, kind, i18n.language())
     parts = (room.course.id, room.cohort, "" if kind == "nbgrader" else kind, f"{now():%Y%m%d}")
     name = "-".join(filter(None, parts)) + ".csv"

@@ -111,6 +111,8 @@ class Kept(Gradebook):  # type: ignore[misc]
         """Forget what was done since the last call."""
         self._known.clear()
         self.db.session.rollback()
+        # An entry that was written, dropped from memory and read again is not known to be undone.
+        self.db.session.expunge_all()
 
 
 def _named(found: Any, name: str) -> Any:

@@ -11,15 +11,17 @@ import pytest
 from fastapi import Request
 from hypothesis import given
 from hypothesis import strategies as st
+from nbgrader.plugins import LateSubmissionPlugin
 
 from core.clock import now
-from core.course import Late
+from core.course import CourseError, Late
 from grader import certificates, dates, jobs, marks
 from grader.exchange import archive
 from grader.exchange.client import Refused
 from grader.models import Feedback, Job, Mark, Score
 from tests.grading import Service
 from tests.grading_course import source_notebook
+from tests.grading_worker import Agreeable
 from tests.unit.grader.test_exchange import NoSandbox
 from tests.unit.grader.test_pages import get
 from web import csrf
@@ -36,6 +38,24 @@ def test_a_penalty_takes_from_nothing_to_everything(
     assert 0 <= lost <= score
     if days == 0:
         assert lost == 0
+
+
+class Strict(LateSubmissionPlugin):
+    """A course's own plugin, after nbgrader's."""
+
+    def late_submission_penalty(self, student_id: str, score: float, seconds: float) -> float:
+        return 2.5 if student_id == "ada" else 99.0
+
+
+def test_nbgraders_late_submission_plugins_are_asked() -> None:
+    policy = Late(grace_minutes=1, plugin=f"{__name__}:Strict")
+    assert dates.penalty(policy, 10, 60, "ada") == 0
+    assert dates.penalty(policy, 10, 61, "ada") == 2.5
+    assert dates.penalty(policy, 10, 61, "bob") == 10, "never more than there is"
+    stock = Late(plugin="nbgrader.plugins:LateSubmissionPlugin")
+    assert dates.penalty(stock, 10, 61, "bob") == 0
+    with pytest.raises(CourseError, match="nowhere"):
+        dates.penalty(Late(plugin="nowhere:Class"), 10, 61, "bob")
 
 
 @pytest.mark.parametrize(
@@ -167,6 +187,21 @@ def test_marks_are_kept_with_their_history(pages: Service) -> None:
     assert "&lt;b&gt;well" in get(pages, path, "ines").text
     submit(pages, "dora")
     assert post(pages, path, "ines", **fields).status_code == 409
+
+
+def test_feedback_is_released_to_one_learner_alone(pages: Service) -> None:
+    mine, other = submit(pages, "ada"), submit(pages, "bob")
+    release = f"/submissions/{mine}/release"
+    assert post(pages, release, "ada").status_code == 404
+    assert post(pages, release, "ines").status_code == 409, "not graded"
+    worker = pages.worker(Agreeable())
+    while worker.step():
+        pass
+    assert post(pages, release, "ines").status_code == 303
+    while worker.step():
+        pass
+    assert get(pages, f"/submissions/{mine}/feedback/sums", "ada").status_code == 200
+    assert get(pages, f"/submissions/{other}/feedback/sums", "bob").status_code == 404
 
 
 def test_points_by_criterion_of_a_rubric_make_the_points(pages: Service) -> None:
