@@ -110,6 +110,8 @@ def _lease_of(folder: Path) -> str | None:
         words = (folder / "environ").read_bytes().split(b"\0")
     except OSError:
         return None
+    if words == [b""]:
+        return None  # its program is just being loaded
     found = [word for word in words if word.startswith(b"DLI_LEASE=")]
     return found[0].partition(b"=")[2].decode() if found else ""
 
