@@ -3,8 +3,9 @@
 Usage service, Hub, agent and Docker engine are killed by SIGKILL and started again at once, while
 six learners start, use and stop GPU labs, real containers with the arguments of a lab (a server of
 a few lines instead of JupyterLab). The engine is one of our own, in namespaces of its own (network,
-mounts, processes), with `live-restore` as docs/reference/gpu-time.md asks for; needs root. Held times are measured
-apart from the platform, by the kernel's word. ``BENCH_KILLS`` sets how many kills.
+mounts, processes), with `live-restore`, as docs/reference/gpu-time.md asks for; needs root. Held
+times are measured apart from the platform, by the kernel's word. ``BENCH_KILLS`` sets how many
+kills.
 
 Figures: `lost` labs that ended although nobody stopped them and their grant lasted, and leases that
 are gone; `doubled` labs charged for more than they were held, and books that do not add up;
