@@ -104,11 +104,26 @@ def remove(settings: Settings, suffix: str) -> None:
         image.unlink(missing_ok=True)
 
 
+def forget(settings: Settings, suffix: str) -> None:
+    """Remove a home's file for good, once its volume is gone. None is no error. Raises HomeError."""
+    image = folder(settings) / f"{suffix}.img"
+    if not image.exists():
+        return
+    with _locked(folder(settings)):
+        _detach(_link(image))
+        image.unlink()
+
+
 def detach_all(settings: Settings) -> None:
     """Give the loop devices back, before the images are removed."""
     if not folder(settings).is_dir():
         return
     for link in folder(settings).glob("*.dev"):
+        _detach(link)
+
+
+def _detach(link: Path) -> None:
+    if link.is_symlink():
         device = link.readlink()
         if _behind(device.name) == str(link.with_suffix(".img")):
             _run("losetup", "--detach", str(device))

@@ -142,6 +142,11 @@ def test_a_lab_runs_through_the_runner_and_cannot_fill_the_disk(platform: Runnin
     homes.detach_all(platform.settings)  # as after a reboot
     again = homes.options(platform.settings, "home-trainee")
     assert Path(again["device"]).resolve().is_block_device()
+    name = f"{platform.settings.instance}-home-trainee"
+    client = docker.APIClient(f"unix://{socket_path(platform.settings)}", version="auto")
+    client.remove_volume(name)  # as when a person is deleted from the Hub
+    client.close()
+    assert list(homes.folder(platform.settings).glob("home-trainee.*")) == []
 
 
 def course_of(settings: Settings) -> Course:
@@ -193,6 +198,7 @@ def test_what_a_taken_over_hub_would_try(
         "a new network": lambda: narrow.create_network("x"),
         "another image": lambda: narrow.inspect_image("dli/sandbox:latest"),
         "another volume": lambda: narrow.inspect_volume("postgres"),
+        "another volume's end": lambda: narrow.remove_volume("postgres"),
         "the engine's own facts": narrow.info,
         "a commit": lambda: narrow.commit(foreign["Id"]),
     }  # fmt: skip
