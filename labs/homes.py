@@ -105,7 +105,7 @@ def remove(settings: Settings, suffix: str) -> None:
 
 
 def forget(settings: Settings, suffix: str) -> None:
-    """Remove a home's file for good, once its volume is gone. None is no error. Raises HomeError."""
+    """Remove a home's file for good, once its volume is gone. Raises HomeError."""
     image = folder(settings) / f"{suffix}.img"
     if not image.exists():
         return

@@ -100,7 +100,10 @@ class Relay:
         answer = await self._pass(call.method, call.target(), request)
         if call.method == "DELETE" and answer.status in (204, 404) and self._forget_home:
             suffix = call.name.removeprefix(f"{self._policy.instance}-")
-            await asyncio.to_thread(self._forget_home, suffix)
+            try:
+                await asyncio.to_thread(self._forget_home, suffix)
+            except OSError as error:
+                return _failed("home not removed", suffix, error)
         return answer
 
     async def _create_volume(self, call: Call, request: web.Request) -> web.StreamResponse:
@@ -114,8 +117,7 @@ class Relay:
             try:
                 body["DriverOpts"] = await asyncio.to_thread(self._home_options, suffix)
             except OSError as error:
-                event(_log, "home not made", home=suffix, error=str(error))
-                return web.json_response({"message": str(error)}, status=500)
+                return _failed("home not made", suffix, error)
         return await self._pass(call.method, call.target(), request, body)
 
     async def _create(self, call: Call, request: web.Request) -> web.StreamResponse:
@@ -227,6 +229,11 @@ def _headers(answer: ClientResponse) -> dict[str, str]:
 def _same(answer: ClientResponse, raw: bytes) -> web.Response:
     body = None if answer.status in _NO_BODY else raw
     return web.Response(status=answer.status, headers=_headers(answer), body=body)
+
+
+def _failed(what: str, home: str, error: OSError) -> web.Response:
+    event(_log, what, home=home, error=str(error))
+    return web.json_response({"message": str(error)}, status=500)
 
 
 def _hang_up(request: web.Request) -> NoReturn:
