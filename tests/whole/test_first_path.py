@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -47,6 +48,7 @@ def test_a_trainee_works_and_an_instructor_grades(platform: RunningPlatform):
     lab = {"course_id": COURSE, "assignment_id": ASSIGNMENT}
     submitted = trainee.lab("trainee", "assignments/submit", "POST", data=lab).json()
     assert submitted["success"], submitted
+    _watched(platform.sign_in("instructor"), trainee)
 
     graded = _dli(platform, "grade", COURSE, ASSIGNMENT)
     assert graded.returncode == 0, graded.stderr
@@ -76,6 +78,22 @@ def test_a_trainee_works_and_an_instructor_grades(platform: RunningPlatform):
     assert charge.charged == charge.held_ms * 120  # one seventh of 840
     admin = platform.sign_in("admin")
     assert "trainee" in words(admin.get(f"/services/usage/admin/cohorts/{platform.cohort}"), 20_000)
+
+
+def _watched(instructor: Person, trainee: Person) -> None:
+    """The live class shows lab and work; what is announced reaches the lab and the home."""
+    path = "/services/usage/classes/demo"
+
+    def shown() -> str:
+        text = words(instructor.get(path), 9_000)
+        return text if "Running with GPU" in text and re.search(r"Submitted|/ 20", text) else ""
+
+    assert "trainee" in wait_for("lab and work in the class", shown, 30, 0.5)
+    told = instructor.submit(path, {"text": "Break until 15:00"}, "/announcements")
+    assert "on its way" in words(told, 9_000)
+    status = trainee.lab("trainee", "dli-lab/status").json()
+    assert any("Break until 15:00" in warning["message"] for warning in status["warnings"])
+    assert "Break until 15:00" in trainee.get("/services/usage/").text
 
 
 def test_a_backup_comes_back_whole(platform: RunningPlatform, tmp_path: Path):
