@@ -31,6 +31,7 @@ from nbgrader.converters import GenerateAssignment
 
 from core.settings import Settings, load
 from grader.autograde import Entry, Graded
+from grader.classwork import PARALLEL
 from grader.gradebook import CourseBook
 from grader.zygote.batch import ClassRun
 from grader.zygote.sandbox import ZygoteSandbox, modules
@@ -205,8 +206,9 @@ def put(book: CourseBook, work: Work, assignment: str = ASSIGNMENT) -> None:
 
 
 def ours(
-    settings: Settings, book: CourseBook, work: Work, packages: list[str], parallel: int
-) -> tuple[float, dict[str, float]]:
+    settings: Settings, book: CourseBook, work: Work, packages: list[str], parallel: int,
+    say: Callable[[str], None] = lambda _line: None,
+) -> tuple[float, dict[str, float]]:  # fmt: skip
     """Seconds for all of `work`, and by phase."""
     begun, cpu = time.monotonic(), _cpu()
     with ZygoteSandbox(settings, parallel) as sandbox, book.lock():
@@ -215,7 +217,9 @@ def ours(
         started = time.monotonic()
         run = ClassRun(book, sandbox, packages, parallel=parallel)
         entries = ((Entry(s, ASSIGNMENT, RECEIVED), files) for s, files in work.items())
-        for entry, graded in run.grade(entries):
+        for number, (entry, graded) in enumerate(run.grade(entries), 1):
+            if number % 50 == 0:
+                say(f"ours: {number} of {len(work)} after {time.monotonic() - begun:.0f} s")
             if not isinstance(graded, Graded):
                 raise SystemExit(f"{entry.student}: {graded!r}")
             if graded.flags:
@@ -245,7 +249,7 @@ Say = Callable[[str], None]
 
 
 def main(
-    say: Say, n: int = 300, profile: str = "numpy", sample: int = 30, parallel: int = 3
+    say: Say, n: int = 300, profile: str = "numpy", sample: int = 30, parallel: int = PARALLEL
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Grade `n` submissions with ours and `sample` of them with nbgrader; rows and figures.
 
@@ -272,9 +276,11 @@ def _compared(
     for other, names in ((sampled, sample), (single, sample[:1])):
         shutil.copytree(book.folder, other.folder)
         put(other, {s: work[s] for s in names})
-    mine, phases = ours(settings, book, work, packages, parallel)
+    mine, phases = ours(settings, book, work, packages, parallel, say)
     say(f"ours: {n} submissions in {mine:.1f} s {phases}")
+    say("nbgrader: 1 submission, for its start-up")
     one, one_cpu = plain(settings, single)
+    say(f"nbgrader: {count} submissions")
     many, many_cpu = plain(settings, sampled)
     each, each_cpu = ((b - a) / (count - 1) for a, b in ((one, many), (one_cpu, many_cpu)))
     whole = one + each * (n - 1)

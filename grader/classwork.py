@@ -32,8 +32,8 @@ from grader.zygote.sandbox import modules
 from store.database import Database
 
 _LOG = logging.getLogger("grader.worker")
-PARALLEL = 2
-"""Notebooks that run at once."""
+PARALLEL = 3
+"""Notebooks that run at once: each waits now and then, so one more than there are cores."""
 _MOST = 500
 """Submissions of one run; then whoever waits for the gradebook gets it."""
 
