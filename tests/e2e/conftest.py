@@ -15,9 +15,9 @@ from tests.platform import RunningPlatform, running_platform
 SCREENSHOTS = ROOT / "artifacts" / "screenshots"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def platform() -> Iterator[RunningPlatform]:
-    """A platform for one module's journeys."""
+    """A platform for all journeys."""
     # Short grants, so that a journey can see the end of a budget.
     usage = {"heartbeat_seconds": 1, "grant_seconds": 20, "warn_minutes": [30, 10, 0.5]}
     with running_platform(usage=usage) as up:

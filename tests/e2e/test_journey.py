@@ -180,8 +180,7 @@ def run_out(trainee: Visitor, platform: RunningPlatform, words: Words) -> None:
     """The budget ends: warned inside JupyterLab, stopped, next start refused with the reason."""
     page = trainee.open(f"/user/{trainee.name}/lab")
     lab.wait_open(page, trainee.name)
-    expect(page.locator(".Toastify__toast, .jp-toast").first).to_be_visible(timeout=60_000)
-    page.wait_for_timeout(1000)  # it slides in
+    expect(page.locator(".dli-Warning")).to_be_visible(timeout=60_000)
     trainee.shot("lab-warning")
     wait_for(
         "the lab stopped",

@@ -62,10 +62,15 @@ def test_publish_submit_and_look(pages: Service) -> None:
     assert "hx-trigger" not in card
     home = get(pages, "/", "ada", "ko").text
     assert "진행 중" in home
+    assert "미제출" in get(pages, "/parts/due", "ada", "ko").text
+    assert "미제출" not in get(pages, "/parts/due?course=other", "ada", "ko").text
     data = archive.build_from({"sums.ipynb": __import__("json").dumps(source_notebook()).encode()})
     receipt = pages.client("ada").submit("c1", "sums", data)
     assert receipt.id in get(pages, "/", "ada").text
     assert receipt.id not in get(pages, "/", "bob").text
+    assert "Submitted" in get(pages, "/parts/due", "ada").text
+    assert receipt.id in get(pages, "/parts/work", "ada").text
+    assert receipt.id not in get(pages, "/parts/work", "bob").text
     detail = get(pages, f"/submissions/{receipt.id}", "ada")
     assert receipt.sha256 in detail.text
     assert get(pages, f"/submissions/{receipt.id}", "bob").status_code == 404
