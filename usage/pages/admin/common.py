@@ -24,18 +24,6 @@ Show = Callable[[str], Response]
 """Draws the page again with a problem."""
 
 
-def role_in(service: Usage, me: Person, cohort: str) -> str:
-    """The person's role in `cohort`: "site" for an admin of the Hub. Others than staff get 404, so
-    that nobody learns which cohorts there are."""
-    if me.admin:
-        return "site"
-    with service.database.read() as session:
-        row = session.get(Membership, (cohort, me.name))
-    if row is None or row.removed_at is not None or row.role not in STAFF:
-        raise HTTPException(404)
-    return row.role
-
-
 def cohort_of(service: Usage, cohort: str) -> Cohort:
     """The cohort, else 404."""
     with service.database.read() as session:
@@ -43,6 +31,19 @@ def cohort_of(service: Usage, cohort: str) -> Cohort:
             return views.cohort(session, cohort)
         except No:
             raise HTTPException(404) from None
+
+
+def role_in(service: Usage, me: Person, cohort: str) -> str:
+    """The person's role in `cohort`: "site" for an admin of the Hub. Others than staff get 404, so
+    that nobody learns which cohorts there are."""
+    if me.admin:
+        cohort_of(service, cohort)
+        return "site"
+    with service.database.read() as session:
+        row = session.get(Membership, (cohort, me.name))
+    if row is None or row.removed_at is not None or row.role not in STAFF:
+        raise HTTPException(404)
+    return row.role
 
 
 def do(act: Callable[[], Any], back: str, zone: str, show: Show) -> Response:

@@ -163,7 +163,7 @@ def _file(request: Request, service: Service, paper: Paper, form: Format) -> Res
             )
         except AssetError:
             said = _("The font for PDF files is not installed. Run ./dli up on the machine.")
-            raise HTTPException(503, said) from None
+            raise HTTPException(409, said) from None
         kind = "application/pdf"
     headers = {"Content-Disposition": f'attachment; filename="report-{paper.kind}.{form}"'}
     return Response(body, media_type=kind, headers=headers)
