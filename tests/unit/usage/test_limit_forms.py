@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from core.ids import new_id
-from core.wire import GpuNeed, Lease, ReserveRequest
+from core.wire import GpuNeed, Lease, Observation, ReserveRequest, StrayProcess
 from tests.unit.usage.conftest import HOUR, slot
 from tests.unit.usage.server import Running, serving
 from usage.client import CohortSpec, Refused
@@ -112,7 +112,7 @@ def test_a_window_with_labs_started_before(service: Running) -> None:
     }
     assert service.send(f"{BASE}/windows", **form, prestart="nope/first").status_code == 409
     assert service.send(f"{BASE}/windows", **form, prestart="intro/first").status_code == 303
-    page = service.page(BASE).text
+    page = service.page(f"{BASE}/settings").text
     assert 'value="intro/first"' in page
     assert 'value="intro/plain"' not in page, "only labs with a GPU hold places"
     with service.app.state.usage.database.read() as session:
@@ -159,3 +159,24 @@ def test_budgets_that_cannot_be(service: Running, form: dict[str, str], words: s
     assert answer.status_code == 409
     assert words in answer.text
     assert service.client("key-cli").budget("kt") == before
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", ["GPU processes without a lease", "miner", "On the machine itself"]),
+        ("ko", ["배정 없이 GPU를 쓰는 프로세스", "miner", "서버에서 직접 실행"]),
+    ],
+)
+def test_processes_without_a_lease_are_on_the_machines_page(
+    service: Running, language: str, words: list[str]
+) -> None:
+    stray = StrayProcess("GPU-1", "GPU-1", 4711, "miner", "", 900, "no_container")
+    agent = service.client("key-agent")
+    assert agent.observe("h1", Observation("boot-1", [], [stray])) == []
+    page = service.page("/admin/machines", language)
+    agent.observe("h1", Observation("boot-1", []))
+    assert page.status_code == 200
+    for word in words:
+        assert word in page.text
+    assert words[0] not in service.page("/admin/machines", language).text
