@@ -17,6 +17,8 @@ from store.database import Database
 CLAIM_SECONDS = 60
 """A claim holds this long; its worker renews it while it works."""
 MOST_TRIES = 3
+MOST_LOST = 10
+"""Workers that may die over a job before it is held to be what kills them."""
 RETRY_SECONDS = (2, 10, 30)
 
 
@@ -134,8 +136,11 @@ def claim(database: Database, worker: str) -> Job | None:
         )
         if job is None:
             return None
-        if job.state == "running" and job.tries >= MOST_TRIES:
-            park(job, at, "the worker died three times while doing this")
+        if job.state == "running":
+            job.lost += 1
+            job.tries -= 1
+        if job.lost >= MOST_LOST:
+            park(job, at, f"the worker died {job.lost} times while doing this")
             return None
         _take(job, worker, at)
     return job

@@ -212,6 +212,9 @@ class Job(Base):
     state: Mapped[str]
     """queued, running, done or parked."""
     tries: Mapped[int]
+    """Ended by a failure, the present one counted in."""
+    lost: Mapped[int] = mapped_column(default=0)
+    """Times that a worker died or went silent over it: seldom the job's own doing."""
     created_at: Mapped[datetime]
     not_before: Mapped[datetime]
     claimed_by: Mapped[str]
