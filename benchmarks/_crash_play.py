@@ -351,11 +351,8 @@ def main() -> int:
                     "images": {"lab-cpu": IMAGE, "lab-gone": "crash:gone"},
                     "memory_mb": 256,
                 },
-                usage={
-                    "heartbeat_seconds": HEARTBEAT_S,
-                    "grant_seconds": 60,
-                    "free_failure_minutes": 0,
-                },
+                # Grants as delivered: shorter ones would ask for parts that are up again sooner.
+                usage={"heartbeat_seconds": HEARTBEAT_S, "free_failure_minutes": 0},
             ) as stack,
         ):
             seen = _play(stack, engine, kills, seed, learners, say)
