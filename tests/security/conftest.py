@@ -2,14 +2,49 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from tests.platform import RunningPlatform, free_ports, running_platform
 from tests.security import attacks
 
 _HELD: list[tuple[str, str, str]] = []
 _GRADING = ("test_zygote_", "test_feedback_")
+
+
+HOST = "dli.localhost"
+"""The platform's name; labs are below it."""
+
+
+@pytest.fixture(scope="package")
+def platform() -> Iterator[RunningPlatform]:
+    """One platform for all attacks on the whole: labs under names of their own, small homes."""
+    (port,) = free_ports(1)
+    site = {"url": f"http://{HOST}:{port}", "subdomains": True}
+    with (
+        local_names(),
+        running_platform(site=site, ports={"public": port}, labs={"home_gb": 1}) as running,
+    ):
+        yield running
+
+
+@contextmanager
+def local_names() -> Iterator[None]:
+    """``*.localhost`` is this machine, as in browsers; not every resolver knows."""
+    real = socket.getaddrinfo
+
+    def resolve(host: Any, *words: Any, **more: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        local = isinstance(name, str) and name.endswith(".localhost")
+        return real("127.0.0.1" if local else host, *words, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", resolve)
+        yield
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

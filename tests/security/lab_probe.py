@@ -229,4 +229,14 @@ def _scan():
     return opened or refuse(True, "every port refused")
 
 
+@attack("scan another lab's ports")
+def _scan_neighbour():
+    host = TARGETS["another lab"][0]
+    opened = []
+    for port in (22, 80, 443, 5000, 6006, 8080, 8786, 8888, 9090, 50051):
+        with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=0.2):
+            opened.append(port)
+    return opened or refuse(True, "no port answered")
+
+
 print("SEEN " + json.dumps(SEEN), flush=True)

@@ -3,43 +3,16 @@
 from __future__ import annotations
 
 import json
-import socket
-from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import pytest
 
 from cli import proxy
 from tests.people import Person
-from tests.platform import RunningPlatform, free_ports, running_platform
+from tests.platform import RunningPlatform
+from tests.security.conftest import HOST
 
 pytestmark = pytest.mark.docker
-
-HOST = "dli.localhost"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def local_names() -> Iterator[None]:
-    """``*.localhost`` is this machine, as in browsers; not every resolver knows."""
-    real = socket.getaddrinfo
-
-    def resolve(host: Any, *words: Any, **more: Any) -> Any:
-        name = host.decode() if isinstance(host, bytes) else host
-        local = isinstance(name, str) and name.endswith(".localhost")
-        return real("127.0.0.1" if local else host, *words, **more)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(socket, "getaddrinfo", resolve)
-        yield
-
-
-@pytest.fixture(scope="module")
-def platform() -> Iterator[RunningPlatform]:
-    (port,) = free_ports(1)
-    site = {"url": f"http://{HOST}:{port}", "subdomains": True}
-    with running_platform(site=site, ports={"public": port}) as running:
-        yield running
 
 
 def test_a_lab_has_an_origin_of_its_own(platform: RunningPlatform) -> None:
