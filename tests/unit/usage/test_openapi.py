@@ -145,4 +145,4 @@ def test_an_absurd_held_time_is_no_charge(world: World) -> None:
 
 def test_the_document_names_the_whole_api() -> None:
     paths = {operation.path.removeprefix("/services/usage") for operation in OPERATIONS}
-    assert {"/api/internal/leases", "/api/me/status", "/start", "/live"} <= paths
+    assert {"/api/internal/leases", "/api/me/status", "/start", "/events"} <= paths
