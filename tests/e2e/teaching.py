@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from tests.e2e.conftest import Visitor
 
 COURSE = "/services/grader/courses/intro-dl"
-CLASS = "/services/usage/classes/demo"
+CLASS = "/services/usage/classes/demo?course=intro-dl"
 
 
 @dataclass(frozen=True)

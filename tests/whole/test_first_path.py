@@ -82,7 +82,7 @@ def test_a_trainee_works_and_an_instructor_grades(platform: RunningPlatform):
 
 def _watched(instructor: Person, trainee: Person) -> None:
     """The live class shows lab and work; what is announced reaches the lab and the home."""
-    path = "/services/usage/classes/demo"
+    path = f"/services/usage/classes/demo?course={COURSE}"
 
     def shown() -> str:
         text = words(instructor.get(path), 9_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -257,7 +258,7 @@ async def _context(
     courses: dict[str, Course] = request.app.state.courses
     found = await board.roll(cohort)
     offered = [courses[one] for one in found.cohort.courses if one in courses]
-    chosen = next((c for c in offered if c.id == course), offered[0] if offered else None)
+    chosen = next((c for c in offered if c.id == course), None) or _busiest(found, offered)
     progress = await board.progress(chosen.id, cohort) if chosen else None
     now = service.clock.now().replace(second=0, microsecond=0)
     told = await run_in_threadpool(_told, service, cohort)
@@ -286,6 +287,12 @@ async def _context(
         "extend_minutes": labs.EXTEND_MINUTES,
         "hours": announcements.HOURS,
     }
+
+
+def _busiest(found: roll.Roll, offered: list[Course]) -> Course | None:
+    """The course that most labs are in now, else the first."""
+    labs_in = Counter(row.lab.course for row in found.rows)
+    return max(offered, key=lambda one: labs_in[one.id], default=None)
 
 
 def _told(service: Usage, cohort: str) -> list[announcements.Told]:
