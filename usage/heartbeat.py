@@ -173,34 +173,45 @@ def _forecast(
     )
 
 
-def warn(session: Session, row: LeaseRow, rules: Rules, time: Clock) -> None:
-    """Write the warning that is due now, and withdraw those that no longer hold."""
-    _warn(session, know(session, [row]), row, rules, time)
+WARN_LEAD_MS = 500
+"""The meter looks once a second: a warning that is due before its next look comes now."""
+
+
+def warn(session: Session, row: LeaseRow, rules: Rules, time: Clock, lead_ms: int = 0) -> None:
+    """Write the warning that is due in `lead_ms`, and withdraw those that no longer hold."""
+    _warn(session, know(session, [row]), row, rules, time, lead_ms)
 
 
 def warn_due(
     session: Session, rows: Sequence[LeaseRow], rules: Rules, time: Clock
 ) -> list[LeaseRow]:
-    """Those of `rows` for which `warn` would write a warning now. Changes nothing."""
+    """Those of `rows` that have a warning due within `WARN_LEAD_MS`. Changes nothing."""
     known = know(session, rows) if rows else None
     found = []
     for row in rows:
         assert known is not None
         stop = _forecast(session, known, row, rules, time)
         given = {notice.threshold_ms for notice in known.notices.get(row.id, [])}
-        if grants.warnings_due(stop.in_ms, rules.warn_ms, given):
+        if grants.warnings_due(stop.in_ms - WARN_LEAD_MS, rules.warn_ms, given):
             found.append(row)
     return found
 
 
-def _warn(session: Session, known: Known, row: LeaseRow, rules: Rules, time: Clock) -> None:
+def _warn(
+    session: Session,
+    known: Known,
+    row: LeaseRow,
+    rules: Rules,
+    time: Clock,
+    lead_ms: int = 0,
+) -> None:
     stop = _forecast(session, known, row, rules, time)
     live = known.notices.get(row.id, [])
     void = grants.warnings_void(stop.in_ms, {n.threshold_ms for n in live})
     for notice in live:
         notice.live = notice.threshold_ms not in void
     given = {n.threshold_ms for n in live if n.live}
-    for threshold in grants.warnings_due(stop.in_ms, rules.warn_ms, given):
+    for threshold in grants.warnings_due(stop.in_ms - lead_ms, rules.warn_ms, given):
         session.add(
             Notice(
                 id=new_id("warning"),

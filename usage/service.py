@@ -230,7 +230,7 @@ class Usage(Office, Prestarting, Queueing):
         with self.database.write() as session:
             told = session.scalars(select(LeaseRow).where(opened, LeaseRow.id.in_(due))).all()
             for row in told:
-                heartbeat.warn(session, row, self.rules, self.clock)
+                heartbeat.warn(session, row, self.rules, self.clock, heartbeat.WARN_LEAD_MS)
         return [row.username for row in told]
 
     def _something_due(self) -> bool:

@@ -13,6 +13,7 @@ from core.wire import GpuNeed, ReserveRequest
 from tests.unit.usage.conftest import HOUR, World, slot
 from tests.unit.usage.server import Running, serving
 from usage.client import CohortSpec, LabClient
+from usage.heartbeat import WARN_LEAD_MS
 
 
 def test_between_two_heartbeats(world: World) -> None:
@@ -20,7 +21,7 @@ def test_between_two_heartbeats(world: World) -> None:
     world.people("ann")
     world.slots(slot(1))
     lease = world.running("ann")
-    longest, before = world.rules.lab_max_ms, 1_800_000
+    longest, before = world.rules.lab_max_ms, 1_800_000 + WARN_LEAD_MS
     world.time.pass_ms(longest - before - 1)
     world.beat((lease, longest - before - 1))
     assert world.usage.warn() == []
