@@ -114,18 +114,13 @@ def use_theme(page: Page, learner: Visitor, theme: str) -> None:
 
 
 def submit(learner: Visitor, words: tuple[str, str]) -> None:
-    """The command palette opens the panel, Tab finds Submit, Enter confirms."""
+    """The launcher's card opens the panel, Tab finds Submit, Enter confirms.
+
+    Not the command palette: JupyterLab's search in it finds no Hangul.
+    """
     page = learner.page
-    palette = page.locator(".lm-CommandPalette-input:visible")
-    for _try in range(10):  # JupyterLab drops keys in its first moments
-        page.wait_for_timeout(1000)
-        if palette.count():
-            break
-        page.keyboard.press("Control+Shift+C")
-    palette.wait_for()
-    page.keyboard.type(words[0])
-    page.locator(".lm-CommandPalette-item.lm-mod-active").wait_for()
-    page.keyboard.press("Enter")
+    page.wait_for_timeout(1500)  # JupyterLab drops keys in its first moments
+    press(page, f'.jp-LauncherCard[title="{words[0]}"]')
     expect(page.locator(".dli-Assignment")).to_be_visible()
     press(page, ".dli-Panel .dli-Main")
     page.locator(".jp-Dialog").wait_for()
