@@ -10,12 +10,10 @@ import contextlib
 import json
 import os
 import random
-import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -326,15 +324,14 @@ def _judge(stack: Stack, seen: dict[str, Lab], kills: int) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Arguments: how many kills, the seed, how many learners. Progress to standard error, the
-    figures to standard output."""
-    kills, seed, learners = (int(word) for word in sys.argv[1:4])
+    """Arguments: a folder, how many kills, the seed, how many learners. Progress goes to standard
+    error, the figures to standard output."""
+    folder, (kills, seed, learners) = Path(sys.argv[1]), map(int, sys.argv[2:5])
 
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    folder = Path(tempfile.mkdtemp(prefix="crash-"))  # short: socket paths have 108 bytes
     engine = Engine(folder)
     try:
         engine.start()
@@ -359,7 +356,6 @@ def main() -> int:
             print(json.dumps(_judge(stack, seen, kills)), flush=True)
     finally:
         engine.stop()
-        shutil.rmtree(folder, ignore_errors=True)
     return 0
 
 

@@ -17,12 +17,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from core.settings import ROOT
+from tests.docker import gpu_engine
 
 KILLS, LEARNERS = 200, 6
 _REAPER = '"$@"; exit $?'
@@ -33,19 +37,28 @@ Say = Callable[[str], None]
 
 def run(kills: int, seed: int, learners: int, say: Say) -> dict[str, Any]:
     """The figures, with `faults` in words. Raises RuntimeError when the play itself fails."""
-    words = [
-        *("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
-        *("sh", "-c", _REAPER, "sh"),
-        *(
-            sys.executable,
-            "-m",
-            "benchmarks._crash_play",
-            *(str(n) for n in (kills, seed, learners)),
-        ),
-    ]
+    folder = Path(tempfile.mkdtemp(prefix="crash-"))  # short: socket paths have 108 bytes
     process = subprocess.Popen(
-        words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [
+            *("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
+            *("sh", "-c", _REAPER, "sh", sys.executable, "-m", "benchmarks._crash_play"),
+            *(str(word) for word in (folder, kills, seed, learners)),
+        ],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
+    try:
+        return _figures(process, say)
+    finally:
+        process.kill()
+        process.wait()
+        gpu_engine.remove_cgroups(folder.name)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _figures(process: subprocess.Popen[str], say: Say) -> dict[str, Any]:
     assert process.stdout is not None
     assert process.stderr is not None
     said: list[str] = []

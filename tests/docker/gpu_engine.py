@@ -63,7 +63,7 @@ def gpu_engine(devices: list[str]) -> Iterator[GpuEngine]:
             client.close()
     finally:
         _stop(process)
-        _remove_cgroups(cgroup)
+        remove_cgroups(cgroup)
         shutil.rmtree(folder)
 
 
@@ -113,7 +113,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait(30)
 
 
-def _remove_cgroups(name: str) -> None:
+def remove_cgroups(name: str) -> None:
     """The kernel removes an ended container's cgroups; their parent is ours to remove."""
 
     def gone() -> bool:
