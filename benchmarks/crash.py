@@ -27,6 +27,7 @@ from typing import Any
 
 from core.settings import ROOT
 from tests.docker import gpu_engine
+from tests.platform import wait_for
 
 KILLS, LEARNERS = 200, 6
 _REAPER = '"$@"; exit $?'
@@ -55,7 +56,13 @@ def run(kills: int, seed: int, learners: int, say: Say) -> dict[str, Any]:
         process.kill()
         process.wait()
         gpu_engine.remove_cgroups(folder.name)
-        shutil.rmtree(folder, ignore_errors=True)
+        wait_for("the end of the engine's files", lambda: _removed(folder), 20)
+
+
+def _removed(folder: Path) -> bool:
+    """The kernel may still be at the engine's mounts."""
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
 
 
 def _figures(process: subprocess.Popen[str], say: Say) -> dict[str, Any]:
