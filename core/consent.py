@@ -1,7 +1,7 @@
 """What a person agrees to at sign-up: the text, its version, and which items may be refused.
 
 The text is a TOML file (setting `site.consent_file`; without one `core/consent.toml`), in Korean
-and English. Each item says what is collected, what for, for how long, and what follows from refusing.
+and English. Each item says what is collected, what for, for how long, and what a refusal means.
 """
 
 from __future__ import annotations

@@ -237,7 +237,7 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc] # no type information is 
         self.object_id = made["Id"]
 
     async def delete_forever(self) -> None:
-        """The person was deleted from the Hub: their files go, too. A missing volume is no error."""
+        """Remove the files of somebody deleted from the Hub; a missing volume is no error."""
         try:
             await self.docker("remove_volume", containers.home_of(self.settings, self.user.name))
         except NotFound:

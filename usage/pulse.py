@@ -139,7 +139,9 @@ class Pulse:
             open_leases = select(LeaseRow).where(LeaseRow.state.in_(OPEN))
             for lease in session.scalars(open_leases).all():
                 left = lease.grant_ms - held_now(lease, usage.clock)
-                people.add(lease.username, lease.id, lease.state, lease.stop_reason, _time_left(left))
+                people.add(
+                    lease.username, lease.id, lease.state, lease.stop_reason, _time_left(left)
+                )
             for row in session.execute(
                 select(LeaseRow.username, Notice.id)
                 .join(LeaseRow, LeaseRow.id == Notice.lease_id)

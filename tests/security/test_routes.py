@@ -233,7 +233,8 @@ GRADER = [
     (r"GET /audit", {"admin"}),
     (r"GET /parts/(due|work)", SIGNED_IN),
     (
-        r"\w+ /submissions/{submission}/(grade|release|marking|extend|(ran|feedback-preview)/{notebook})",
+        r"\w+ /submissions/{submission}/"
+        r"(grade|release|marking|extend|(ran|feedback-preview)/{notebook})",
         STAFF_A,
     ),
     (r"POST /certificates/{certificate}/revoke", STAFF_A),
