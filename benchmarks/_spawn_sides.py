@@ -48,10 +48,11 @@ class Side:
 
 @contextmanager
 def ours(people: int, say: Callable[[str], None]) -> Iterator[Side]:
-    """The platform's own proxy, Hub, spawner, usage service and agent; each lab holds a lease."""
+    """The platform's own proxy, runner, Hub, spawner, usage service and agent; leases for all."""
     say("starting the platform")
     gpus = -(-people // 7) + 1
     with running_stack(
+        runner=True,
         gpus={"simulated": f"{gpus}x NVIDIA H100 80GB, MIG 7"},
         labs={"start_seconds": 900},
         usage={"heartbeat_seconds": 10},

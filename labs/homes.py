@@ -95,23 +95,8 @@ def remove(settings: Settings, suffix: str) -> None:
     if not folder(settings).is_dir():
         return
     with _locked(folder(settings)):
-        link = _link(image)
-        if link.is_symlink():
-            device = link.readlink()
-            if _behind(device.name) == str(image):
-                _run("losetup", "--detach", str(device))
-            link.unlink()
-        image.unlink(missing_ok=True)
-
-
-def forget(settings: Settings, suffix: str) -> None:
-    """Remove a home's file for good, once its volume is gone. Raises HomeError."""
-    image = folder(settings) / f"{suffix}.img"
-    if not image.exists():
-        return
-    with _locked(folder(settings)):
         _detach(_link(image))
-        image.unlink()
+        image.unlink(missing_ok=True)
 
 
 def detach_all(settings: Settings) -> None:

@@ -24,13 +24,15 @@ from typing import Any
 import docker
 import httpx
 
-from cli import proxy
+from cli import confined, proxy
 from core import secrets
 from core.clock import now
 from core.settings import ROOT, Settings, environment
 from core.units import gpu_hours
 from hub.users import create_user
+from labs import homes
 from labs.network import ensure_network, remove_network
+from labs.runner import socket_path
 from tests.people import Person
 from tests.platform import _settings_only_from, _shared_node, free_ports, wait_for
 from usage.client import CohortSpec, UsageClient
@@ -80,9 +82,10 @@ class Stack:
     # -- processes ---------------------------------------------------------------------------------
 
     def start(self, name: str, **extra: str) -> None:
-        """Start one of proxy, hub, usage, agent; `extra` is added to its environment."""
+        """Start one of proxy, runner, hub, usage, agent; `extra` is added to its environment."""
         words = {
             "proxy": ["-m", "cli.proxy"],
+            "runner": ["-m", "labs.runner"],
             "hub": ["-m", "jupyterhub", "-f", str(ROOT / "jupyterhub_config.py")],
             "usage": ["-m", "usage"],
             "agent": ["-m", "labs.agent"],
@@ -224,10 +227,13 @@ class Stack:
 
 
 @contextmanager
-def running_stack(docker_url: str = "", **overrides: Any) -> Iterator[Stack]:
+def running_stack(
+    docker_url: str = "", *, runner: bool = False, **overrides: Any
+) -> Iterator[Stack]:
     """Everything up, one cohort with 10 GPU-hours; every trace removed at the end.
 
     `docker_url`: where its processes find the engine, when not where this process finds it.
+    `runner`: the Hub reaches Docker through the runner, as it does in a platform.
     `overrides` are settings.
     """
     folder = Path(tempfile.mkdtemp(prefix="dli-hub-"))
@@ -239,7 +245,7 @@ def running_stack(docker_url: str = "", **overrides: Any) -> Iterator[Stack]:
             if docker_url:
                 stack.environment["DOCKER_HOST"] = docker_url
             try:
-                _begin(stack)
+                _begin(stack, runner)
                 yield stack
             except BaseException:
                 print(stack.logs())
@@ -299,9 +305,15 @@ def _prepare(settings: Settings, client: docker.DockerClient) -> Stack:
     return Stack(settings, client)
 
 
-def _begin(stack: Stack) -> None:
-    for name in ("proxy", "usage", "hub", "agent"):
+def _begin(stack: Stack, runner: bool) -> None:
+    for name in ("proxy", "usage", "agent"):
         stack.start(name)
+    if runner:
+        confined.ensure_account()  # the socket is given to it; here the Hub stays who it is
+        stack.start("runner")
+        stack.start("hub", DOCKER_HOST=f"unix://{socket_path(stack.settings)}")
+    else:
+        stack.start("hub")
     stack.wait_for_usage()
     moment = now()
     stack.usage.create_cohort(
@@ -332,3 +344,4 @@ def _end(stack: Stack) -> None:
         for volume in left:
             volume.remove(force=True)
         assert time.monotonic() < deadline, f"volumes left: {left}"
+    homes.detach_all(stack.settings)
