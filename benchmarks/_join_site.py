@@ -26,7 +26,7 @@ from core.clock import now
 from core.settings import ROOT, Settings, environment
 from core.units import gpu_hours, weight_of
 from core.wire import Slot
-from tests.platform import _settings_only_from, _shared_node, free_ports
+from tests.platform import _settings_only_from, shared_node, free_ports
 from usage.client import CohortSpec, UsageClient
 
 COHORTS = {"morning": "MORNING-2026", "evening": "EVENING-2026"}
@@ -104,7 +104,7 @@ def site(gpus: int, seats: int) -> Iterator[Site]:
             settings = Settings(
                 instance="bench-join", state_dir=state, ports=dict(zip(names, ports, strict=True))
             )
-            (state / "node").symlink_to(_shared_node(settings))
+            (state / "node").symlink_to(shared_node(settings))
             secrets.ensure(state)
             url = f"http://127.0.0.1:{settings.ports.hub}/hub/api"
             (state / "run" / "hub-api-url").write_text(url)

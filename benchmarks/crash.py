@@ -25,9 +25,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from core.settings import ROOT
+from core.settings import ROOT, Settings
 from tests.docker import gpu_engine
-from tests.platform import wait_for
+from tests.platform import shared_node, wait_for
 
 KILLS, LEARNERS = 200, 6
 _REAPER = '"$@"; exit $?'
@@ -38,6 +38,7 @@ Say = Callable[[str], None]
 
 def run(kills: int, seed: int, learners: int, say: Say) -> dict[str, Any]:
     """The figures, with `faults` in words. Raises RuntimeError when the play itself fails."""
+    shared_node(Settings())  # the play has a network of its own and could not fetch it
     folder = Path(tempfile.mkdtemp(prefix="crash-"))  # short: socket paths have 108 bytes
     process = subprocess.Popen(
         [

@@ -132,7 +132,7 @@ def running_platform(backup: Path | None = None, **overrides: Any) -> Iterator[R
         (state_dir / "run").mkdir()
         stack.enter_context(_settings_only_from(folder / "none.toml"))
         settings = _settings(state_dir, overrides)
-        (state_dir / "node").symlink_to(_shared_node(settings))
+        (state_dir / "node").symlink_to(shared_node(settings))
         stack.callback(_remove, settings)
         if backup is not None:
             restore.restore(settings, backup, lambda _line: None)
@@ -199,7 +199,7 @@ def _settings_only_from(file: Path) -> Iterator[None]:
         os.environ.update(kept)
 
 
-def _shared_node(settings: Settings) -> Path:
+def shared_node(settings: Settings) -> Path:
     """The npm packages, installed once for all test platforms of this account."""
     from web import assets
 

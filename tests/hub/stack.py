@@ -34,7 +34,7 @@ from labs import homes
 from labs.network import ensure_network, remove_network
 from labs.runner import socket_path
 from tests.people import Person
-from tests.platform import _settings_only_from, _shared_node, free_ports, wait_for
+from tests.platform import _settings_only_from, shared_node, free_ports, wait_for
 from usage.client import CohortSpec, UsageClient
 
 COHORT = "autumn"
@@ -297,7 +297,7 @@ def _prepare(settings: Settings, client: docker.DockerClient) -> Stack:
     secrets.ensure(settings.state_dir)
     write_course(settings)
     write_course(settings, "gone", "lab-gone")
-    (settings.state_dir / "node").symlink_to(_shared_node(settings))
+    (settings.state_dir / "node").symlink_to(shared_node(settings))
     gateway = ensure_network(client, settings)
     url = f"http://{gateway}:{settings.ports.hub}/hub/api"
     (settings.state_dir / "run" / "hub-api-url").write_text(url)

@@ -18,7 +18,7 @@ from core.settings import ROOT, Settings
 from grader.certificates import badge, paper
 from grader.models import Certificate
 from tests.grading import Service
-from tests.platform import _shared_node
+from tests.platform import shared_node
 from tests.unit.grader.test_marking import pages, post  # noqa: F401 (a fixture)
 from web import assets, i18n
 
@@ -44,7 +44,7 @@ def site(tmp_path: Path) -> Settings:
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
     """A state folder with the fonts."""
-    (tmp_path / "node").symlink_to(_shared_node(Settings(state_dir=tmp_path)))
+    (tmp_path / "node").symlink_to(shared_node(Settings(state_dir=tmp_path)))
     return tmp_path
 
 

@@ -20,7 +20,7 @@ from tests.grading import Service
 from tests.grading_course import source_notebook
 from tests.grading_worker import Agreeable
 from tests.hub.web.browser import NARROW, WIDE, faults, page_in
-from tests.platform import _shared_node
+from tests.platform import shared_node
 from tests.unit.grader.test_marking import pages, post  # noqa: F401 (a fixture)
 from tests.unit.grader.test_pages import get
 
@@ -174,7 +174,7 @@ def test_each_learner_has_so_much_room(pages: Service) -> None:  # noqa: F811
 def test_the_page_in_a_browser(pages: Service, chromium: Browser) -> None:  # noqa: F811
     node = pages.settings.state_dir / "node"
     if not node.exists():
-        node.symlink_to(_shared_node(pages.settings))
+        node.symlink_to(shared_node(pages.settings))
     form = {"due": local(AT), "close": local(AT + DAY), "percent_per_day": "10", "attempts": "3"}
     assert post(pages, PATH, "ines", **form).is_redirect
     assert post(pages, PATH, "ines", username="bob", due=local(AT + DAY)).is_redirect

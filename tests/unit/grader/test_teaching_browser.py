@@ -12,7 +12,7 @@ from core.settings import ROOT
 from grader.models import Mark
 from tests.grading import Service, running
 from tests.hub.web.browser import NARROW, WIDE, faults, page_in
-from tests.platform import _shared_node
+from tests.platform import shared_node
 from tests.unit.grader.test_marking import give_score, post, submit
 from tests.unit.grader.test_marking import pages as _pages
 
@@ -33,7 +33,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture(scope="module")
 def work(pages: Service) -> list[str]:
     """Two graded submissions and a released solution."""
-    (pages.settings.state_dir / "node").symlink_to(_shared_node(pages.settings))
+    (pages.settings.state_dir / "node").symlink_to(shared_node(pages.settings))
     ids = [submit(pages, name) for name in ("ada", "bob")]
     for number, one in enumerate(ids):
         give_score(pages, one, number + 1, release=False)

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 
 from core.settings import ROOT, Settings
 from tests.hub.web.browser import NARROW, WIDE, faults, page_in
-from tests.platform import _shared_node
+from tests.platform import shared_node
 from tests.unit.usage.admin_data import fill
 from tests.unit.usage.server import Running, serving
 
@@ -23,7 +23,7 @@ LOOKS = (("ko", "light", WIDE), ("en", "dark", NARROW))
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("usage")
-    (folder / "node").symlink_to(_shared_node(Settings(state_dir=folder)))
+    (folder / "node").symlink_to(shared_node(Settings(state_dir=folder)))
     with serving(folder) as running:
         yield running
 

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, expect
 
 from core.settings import Settings
 from core.wire import GpuNeed, ReserveRequest
-from tests.platform import _shared_node, wait_for
+from tests.platform import shared_node, wait_for
 from tests.unit.usage.conftest import HOUR, slot
 from tests.unit.usage.server import Running, serving
 from usage.client import CohortSpec
@@ -35,7 +35,7 @@ def _prepare(service: Running) -> str:
 
 
 def test_queue_budget_and_lab_change_without_a_reload(tmp_path: Path, chromium: Browser) -> None:
-    (tmp_path / "node").symlink_to(_shared_node(Settings(state_dir=tmp_path)))
+    (tmp_path / "node").symlink_to(shared_node(Settings(state_dir=tmp_path)))
     with serving(tmp_path) as service:
         held = _prepare(service)
         page = chromium.new_page(locale="ko-KR")

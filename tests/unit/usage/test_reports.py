@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from core.settings import Settings
-from tests.platform import _shared_node
+from tests.platform import shared_node
 from tests.unit.usage.conftest import HOUR, START, World, slot
 from usage import idle
 from usage.reports import figures, papers
@@ -81,7 +81,7 @@ def test_csv_has_numbers_as_numbers_and_no_formula(two: World) -> None:
 
 @pytest.mark.parametrize("language", ["ko", "en"])
 def test_pdf_is_small_and_the_same_twice(two: World, tmp_path: Path, language: str) -> None:
-    (tmp_path / "node").symlink_to(_shared_node(Settings(state_dir=tmp_path)))
+    (tmp_path / "node").symlink_to(shared_node(Settings(state_dir=tmp_path)))
     i18n.use(language, (papers.Path("usage/locale").resolve(),))
     with two.database.read() as session:
         paper = Paper("보고서", "", figures.by_cohort(session, Period(), {}), "cohort")

@@ -15,7 +15,7 @@ from sqlalchemy import event
 from core.settings import ROOT, Settings
 from core.wire import GpuNeed, ReserveRequest
 from tests.hub.web.browser import NARROW, WIDE, faults, page_in
-from tests.platform import _shared_node
+from tests.platform import shared_node
 from tests.unit.usage.conftest import HOUR, slot
 from tests.unit.usage.server import Running, serving
 from usage.classroom.coursework import Progress, Standing
@@ -67,7 +67,7 @@ def fill(service: Running, people: int, with_gpu: int) -> None:
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("class")
-    (folder / "node").symlink_to(_shared_node(Settings(state_dir=folder)))
+    (folder / "node").symlink_to(shared_node(Settings(state_dir=folder)))
     with serving(folder) as running:
         fill(running, PEOPLE, WITH_GPU)
         running.sign_in("ina")
