@@ -26,7 +26,7 @@ from core.clock import now
 from core.settings import ROOT, Settings, environment
 from core.units import gpu_hours, weight_of
 from core.wire import Slot
-from tests.platform import _settings_only_from, shared_node, free_ports
+from tests.platform import _settings_only_from, free_ports, shared_node
 from usage.client import CohortSpec, UsageClient
 
 COHORTS = {"morning": "MORNING-2026", "evening": "EVENING-2026"}

@@ -34,7 +34,7 @@ from labs import homes
 from labs.network import ensure_network, remove_network
 from labs.runner import socket_path
 from tests.people import Person
-from tests.platform import _settings_only_from, shared_node, free_ports, wait_for
+from tests.platform import _settings_only_from, free_ports, shared_node, wait_for
 from usage.client import CohortSpec, UsageClient
 
 COHORT = "autumn"
