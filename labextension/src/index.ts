@@ -7,12 +7,13 @@ import { ILauncher } from '@jupyterlab/launcher';
 import { IMainMenu } from '@jupyterlab/mainmenu';
 import { IStatusBar } from '@jupyterlab/statusbar';
 import { ITranslator } from '@jupyterlab/translation';
+import { fileUploadIcon, homeIcon } from '@jupyterlab/ui-components';
 import { Menu } from '@lumino/widgets';
 
 import { askDialog } from './asking';
 import { Ending, saveAll } from './ending';
 import { StatusModel } from './model';
-import { AssignmentsPanel } from './sidebar';
+import { AssignmentsPanel, assignmentsIcon } from './sidebar';
 import { StatusItem } from './statusbar';
 import { submitDialog } from './submitting';
 import { say, useLanguage } from './text';
@@ -42,13 +43,15 @@ function addCommands(app: JupyterFrontEnd, parts: IParts): void {
   const { commands } = app;
   const { model } = parts;
   const withGpu = (): boolean => (model.status?.seconds_left ?? null) !== null;
-  commands.addCommand(HOME, { label: () => say('My courses'), execute: goHome });
+  commands.addCommand(HOME, { label: () => say('My courses'), icon: homeIcon, execute: goHome });
   commands.addCommand(ASSIGNMENTS, {
     label: () => say('Assignments'),
+    icon: assignmentsIcon,
     execute: () => app.shell.activateById(parts.panel.id)
   });
   commands.addCommand(SUBMIT, {
     label: () => say('Submit the assignment …'),
+    icon: fileUploadIcon,
     isEnabled: () => Boolean(model.status?.assignment),
     execute: async () => {
       const { course, assignment } = model.status!;

@@ -7,7 +7,7 @@ import { Widget } from '@lumino/widgets';
 import type { Panel } from './panel';
 import { say } from './text';
 
-const icon = new LabIcon({
+export const assignmentsIcon = new LabIcon({
   name: 'dli-lab:assignments',
   svgstr:
     '<svg xmlns="http://www.w3.org/2000/svg" width="24" height="24" viewBox="0 0 24 24">' +
@@ -25,7 +25,7 @@ export class AssignmentsPanel extends Widget {
     super();
     this.id = 'dli-lab-assignments';
     this.addClass('dli-Panel');
-    this.title.icon = icon;
+    this.title.icon = assignmentsIcon;
     this.title.caption = say('Assignments');
     this.node.setAttribute('role', 'region');
     this.node.setAttribute('aria-label', say('Assignments'));

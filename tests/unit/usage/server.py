@@ -68,11 +68,11 @@ class HubDouble(Hub):
 
     async def stop(self, username: str) -> None:
         self.stopped.append(username)
+        if self.stops_at_once:
+            self.servers.pop(username, None)
 
     async def delete(self, username: str) -> None:
         self.deleted.append(username)
-        if self.stops_at_once:
-            self.servers.pop(username, None)
 
 
 @dataclass
