@@ -6,12 +6,12 @@ other waits). The Hub reads accounts anew at every sign-in.
 
 from __future__ import annotations
 
-import bcrypt
 from jupyterhub import orm, roles
 from nativeauthenticator.orm import UserInfo
 from sqlalchemy.orm import Session
 
 from core.settings import Settings
+from hub import passwords
 from hub.signup import MOST_PASSWORD_BYTES
 from hub.storage import database_url, folder
 
@@ -28,7 +28,7 @@ def create_user(settings: Settings, username: str, password: str, admin: bool = 
         raise ValueError(f"user name {username!r}: use lower case, no blank and no '/'")
     if not password or len(password.encode()) > MOST_PASSWORD_BYTES:
         raise ValueError(f"password of {username!r}: use 1 to {MOST_PASSWORD_BYTES} bytes")
-    secret = bcrypt.hashpw(password.encode(), bcrypt.gensalt())
+    secret = passwords.hashed(password)
     folder(settings).mkdir(parents=True, exist_ok=True, mode=0o700)
     sessions = orm.new_session_factory(
         database_url(settings), connect_args={"check_same_thread": False, "timeout": _WAIT_S}
