@@ -12,8 +12,9 @@ from pathlib import Path
 
 from cli.errors import CliError
 from cli.steps import Report
-from cli.system import apt_install, as_root, distribution, follow, which
+from cli.system import apt_install, as_root, distribution, follow
 from cli.text import _
+from core.programs import which
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 

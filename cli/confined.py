@@ -20,8 +20,8 @@ import sys
 from pathlib import Path
 
 from cli.errors import CliError
-from cli.system import which
 from cli.text import _
+from core.programs import which
 from core.settings import ROOT, Settings, load
 from hub.storage import SECRETS, folder
 from labs.runner import HUB_ACCOUNT, socket_path

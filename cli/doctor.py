@@ -18,9 +18,10 @@ from cli import browser, engine, proxy
 from cli.errors import explain
 from cli.supervised import Supervised
 from cli.supervisor import run_dir
-from cli.system import distribution, os_release, systemd_runs, which
+from cli.system import distribution, os_release, systemd_runs
 from cli.text import _
 from core import settings as core_settings
+from core.programs import which
 from core.settings import Settings
 
 State = Literal["ok", "simulated", "warning", "missing"]

@@ -22,8 +22,9 @@ import requests
 from cli.errors import CliError
 from cli.steps import Report
 from cli.supervised import Supervised
-from cli.system import apt_install, as_root, systemd_runs, which
+from cli.system import apt_install, as_root, systemd_runs
 from cli.text import _
+from core.programs import which
 
 HOME = Path("/run/dli-engine")
 """State of an engine that we started; gone after a reboot, as the engine is."""

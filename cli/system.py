@@ -55,11 +55,6 @@ def os_release(text: str) -> dict[str, str]:
     return found
 
 
-def which(name: str) -> str | None:
-    """Full path of a program, looking also where only root's PATH would."""
-    return shutil.which(name) or shutil.which(name, path="/usr/local/sbin:/usr/sbin:/sbin")
-
-
 def apt_install(packages: Sequence[str], report: Report, *, purpose: str) -> None:
     """Install Debian packages. Raises CliError with the line to type when this account may not."""
     words = " ".join(packages)

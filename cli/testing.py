@@ -16,8 +16,9 @@ from rich.text import Text
 
 from cli import browser, engine
 from cli.steps import Steps
-from cli.system import apt_install, which
+from cli.system import apt_install
 from cli.text import _
+from core.programs import which
 from core.settings import ROOT, Settings
 
 INSTANCE = "dli-test"

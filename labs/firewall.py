@@ -17,6 +17,7 @@ import shutil
 import subprocess
 from typing import Any
 
+from core.programs import which
 from core.settings import Settings
 
 _SECONDS = 20
@@ -112,7 +113,7 @@ def _restore(script: list[str]) -> None:
 
 
 def _run(program: str, words: list[str], text: str = "") -> subprocess.CompletedProcess[str]:
-    path = shutil.which(program) or shutil.which(program, path="/usr/local/sbin:/usr/sbin:/sbin")
+    path = which(program)
     if path is None:
         raise FirewallError("iptables is missing; install it: sudo apt-get install iptables")
     sudo = shutil.which("sudo")

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from core.programs import which
 from core.settings import Settings
 
 _GIB = 1 << 30
@@ -44,7 +45,7 @@ def problem(settings: Settings) -> str:
         return "labs.home_gb is 0"
     if os.geteuid() != 0:
         return "the platform was not started by root"
-    missing = [tool for tool in _TOOLS if _path(tool) is None]
+    missing = [tool for tool in _TOOLS if which(tool) is None]
     if missing or not _CONTROL.exists():
         return "missing: " + ", ".join(missing or [str(_CONTROL)])
     return ""
@@ -146,14 +147,10 @@ def _locked(place: Path) -> Iterator[None]:
         yield
 
 
-def _path(tool: str) -> str | None:
-    return shutil.which(tool) or shutil.which(tool, path="/usr/local/sbin:/usr/sbin:/sbin")
-
-
 def _run(tool: str, *words: str) -> str:
     try:
         done = subprocess.run(
-            [_path(tool) or tool, *words],
+            [which(tool) or tool, *words],
             capture_output=True,
             text=True,
             check=False,

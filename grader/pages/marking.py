@@ -203,12 +203,8 @@ def _keep(
 @router.get("/submissions/{submission}/ran/{notebook}")
 def ran(desk: AtDesk, person: Someone, submission: str, notebook: str) -> Response:
     """The notebook as it ran, as a page in a sandbox of its own."""
-    found = desk.taught_submission(person, submission)
-    with desk.database.read() as session:
-        score = _score(session, found)
-    if notebook not in score.notebooks:
-        raise HTTPException(404, _("There is no such submission."))
-    return sandboxed(desk.blobs.read(score.notebooks[notebook]))
+    _found, ran_as = _executed(desk, person, submission, notebook)
+    return sandboxed(ran_as)
 
 
 @router.get("/submissions/{submission}/feedback-preview/{notebook}")
@@ -217,16 +213,24 @@ def feedback_preview(desk: AtDesk, person: Someone, submission: str, notebook: s
     from grader import feedback  # late: nbgrader takes a second to import
     from grader.gradebook import CourseBook
 
+    found, ran_as = _executed(desk, person, submission, notebook)
+    book = CourseBook.of(desk.settings.state_dir, found.course, found.cohort)
+    if not book.exists:
+        raise HTTPException(409, _("Grade this submission first."))
+    page = feedback.render(book, found, notebook, ran_as)
+    return as_sandboxed(page)
+
+
+def _executed(
+    desk: Desk, person: Person, submission: str, notebook: str
+) -> tuple[Submission, bytes]:
+    """A submission of the teacher's class and one of its notebooks as it ran, else 404 or 409."""
     found = desk.taught_submission(person, submission)
     with desk.database.read() as session:
         score = _score(session, found)
     if notebook not in score.notebooks:
         raise HTTPException(404, _("There is no such submission."))
-    book = CourseBook.of(desk.settings.state_dir, found.course, found.cohort)
-    if not book.exists:
-        raise HTTPException(409, _("Grade this submission first."))
-    page = feedback.render(book, found, notebook, desk.blobs.read(score.notebooks[notebook]))
-    return as_sandboxed(page)
+    return found, desk.blobs.read(score.notebooks[notebook])
 
 
 def _given(

@@ -18,7 +18,7 @@ from usage.classroom import announcements, labs, roll
 from usage.classroom.board import Board
 from usage.hub import Hub, HubDown
 from usage.models import Membership
-from usage.pages.admin.common import Me, role_in
+from usage.pages.admin.common import Me, check_may_answer, may_answer, role_in
 from usage.refusals import No
 from usage.service import Usage
 from web import formats, live
@@ -129,7 +129,7 @@ async def extend(
     """More GPU time for a running lab, out of the cohort's allowance."""
 
     def give() -> str:
-        _answers(service, me, cohort)
+        check_may_answer(service, me, cohort)
         _learner(service, cohort, username)
         with service.database.write() as session:
             labs.extend(session, cohort, username, me.name, me.admin, service.clock)
@@ -151,7 +151,7 @@ async def decide(
     """Answer a learner's request for more GPU time."""
 
     def answer() -> str:
-        _answers(service, me, cohort)
+        check_may_answer(service, me, cohort)
         service.decide(request_id, cohort, grant, me.name, me.admin)
         return "granted" if grant else "declined"
 
@@ -282,7 +282,7 @@ async def _context(
         "reason": texts.reason,
         "base": f"{_BASE}/{cohort}",
         "query": f"course={chosen.id if chosen else ''}&show={show}",
-        "may_give": _may_give(service, me, cohort),
+        "may_give": may_answer(service, me, cohort),
         "more_helps": roll.MORE_HELPS,
         "extend_minutes": labs.EXTEND_MINUTES,
         "hours": announcements.HOURS,
@@ -331,15 +331,6 @@ def _note(service: Usage, me: Person, action: str, cohort: str, username: str) -
     """Into the audit log."""
     with service.database.write() as session:
         audit.note(session, service.clock, me.name, action, cohort, username)
-
-
-def _may_give(service: Usage, me: Person, cohort: str) -> bool:
-    return role_in(service, me, cohort) in ("site", "instructor", "admin")
-
-
-def _answers(service: Usage, me: Person, cohort: str) -> None:
-    if not _may_give(service, me, cohort):
-        raise HTTPException(403, _("Only instructors may answer requests."))
 
 
 def _hub(request: Request) -> Hub:

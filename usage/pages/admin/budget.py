@@ -5,17 +5,16 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Form, HTTPException, Request
+from fastapi import APIRouter, Form, Request
 from starlette.responses import Response
 
 from core.ids import new_id
 from usage import desk, forecast, forms
 from usage.api_internal import Service, Zone
-from usage.pages.admin.common import Admin, Me, cohort_of, do, role_in, words
+from usage.pages.admin.common import Admin, Me, check_may_answer, cohort_of, do, role_in, words
 from usage.retention import dates
 from usage.service import Usage
 from web.auth import Person
-from web.i18n import gettext as _
 from web.pages import render
 
 router = APIRouter()
@@ -79,8 +78,7 @@ def decide(
     grant: Annotated[bool, Form()],
 ) -> Response:
     """Answer a request for more: instructors within the cohort's allowance, admins without."""
-    if role_in(service, me, cohort) not in ("site", "instructor", "admin"):
-        raise HTTPException(403, _("Only instructors may answer requests."))
+    check_may_answer(service, me, cohort)
     return _do(request, service, cohort, me, zone)(
         lambda: service.decide(request_id, cohort, grant, me.name, me.admin)
     )

@@ -14,6 +14,7 @@ from usage.models import Cohort, Membership
 from usage.refusals import No
 from usage.service import Usage
 from web.auth import Person, admin_only, signed_in
+from web.i18n import gettext as _
 
 Admin = Annotated[Person, Depends(admin_only)]
 Me = Annotated[Person, Depends(signed_in)]
@@ -44,6 +45,17 @@ def role_in(service: Usage, me: Person, cohort: str) -> str:
     if row is None or row.removed_at is not None or row.role not in STAFF:
         raise HTTPException(404)
     return row.role
+
+
+def may_answer(service: Usage, me: Person, cohort: str) -> bool:
+    """Whether the person may answer requests for more GPU time; assistants may not."""
+    return role_in(service, me, cohort) in ("site", "instructor", "admin")
+
+
+def check_may_answer(service: Usage, me: Person, cohort: str) -> None:
+    """403 with a sentence for staff that may not answer requests; others get 404."""
+    if not may_answer(service, me, cohort):
+        raise HTTPException(403, _("Only instructors may answer requests."))
 
 
 def do(act: Callable[[], Any], back: str, zone: str, show: Show) -> Response:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Form, HTTPException, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from usage import codes, desk, forms, texts, views
 from usage.api_internal import Service, Zone
-from usage.pages.admin.common import BASE, Admin, Me, role_in
+from usage.pages.admin.common import Admin, Me, cohort_of, do, role_in
 from usage.refusals import No
 from usage.roster import expected
 from usage.service import Usage
@@ -130,19 +130,15 @@ def sheet(request: Request, cohort: str, code: str, service: Service, _me: Admin
 def _do(
     request: Request, service: Usage, zone: str, me: Person, cohort: str, act: Callable[[], object]
 ) -> Response:
-    try:
-        act()
-    except No as no:
-        return _page(request, service, me, cohort, texts.sentence(no, zone))
-    return RedirectResponse(f"{BASE}/cohorts/{cohort}/people", 303)
+    def show_again(problem: str) -> Response:
+        return _page(request, service, me, cohort, problem)
+
+    return do(act, f"/cohorts/{cohort}/people", zone, show_again)
 
 
 def _page(request: Request, service: Usage, me: Person, cohort: str, problem: str = "") -> Response:
+    row = cohort_of(service, cohort)
     with service.database.read() as session:
-        try:
-            row = views.cohort(session, cohort)
-        except No:
-            raise HTTPException(404) from None
         return render(
             request,
             "usage/people.html",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, File, HTTPException, Request, UploadFile
+from fastapi import APIRouter, File, Request, UploadFile
 from starlette.responses import RedirectResponse, Response
 
 from usage import texts, views
 from usage.api_internal import Service, Zone
-from usage.pages.admin.common import BASE, Admin
+from usage.pages.admin.common import BASE, Admin, cohort_of
 from usage.refusals import No
 from usage.roster import RosterError, imports, parse_roster
 from usage.roster import texts as say
@@ -91,16 +91,11 @@ def apply(
 
 
 def _form(request: Request, service: Usage, cohort: str, problem: str = "") -> Response:
-    with service.database.read() as session:
-        try:
-            row = views.cohort(session, cohort)
-        except No:
-            raise HTTPException(404) from None
     return render(
         request,
         "usage/roster.html",
         409 if problem else 200,
-        cohort=row,
+        cohort=cohort_of(service, cohort),
         problem=problem,
         most_rows=MOST_ROWS,
         most_mb=MOST_BYTES // 1024 // 1024,
