@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import time
+import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,19 +53,23 @@ class Broker:
 
     def run(self) -> None:
         """Serve until stdin closes."""
-        while True:
-            for key, mask in self.selector.select(_TICK_SECONDS if self.forks else None):
-                if key.data is None:
-                    chunk = os.read(0, _CHUNK)
-                    if not chunk:
-                        return
-                    for job, kind, payload in self.splitter.feed(chunk):
-                        self.from_host(job, kind, payload)
-                elif key.data is self.control:
-                    self.from_zygote()
-                else:
-                    self.from_fork(key.data, mask)
+        while self.handle(self.selector.select(_TICK_SECONDS if self.forks else None)):
             self.enforce()
+
+    def handle(self, events: list[tuple[selectors.SelectorKey, int]]) -> bool:
+        """What the selector saw. False when stdin closed."""
+        for key, mask in events:
+            if key.data is None:
+                chunk = os.read(0, _CHUNK)
+                if not chunk:
+                    return False
+                for job, kind, payload in self.splitter.feed(chunk):
+                    self.from_host(job, kind, payload)
+            elif key.data is self.control:
+                self.from_zygote()
+            elif self.forks.get(key.data.job) is key.data:  # it may have ended in this very round
+                self.from_fork(key.data, mask)
+        return True
 
     def from_host(self, job: int, kind: int, payload: bytes) -> None:
         """One frame of the host's."""
@@ -93,9 +98,13 @@ class Broker:
 
     def flush(self, fork: Fork) -> None:
         """Write what the fork will take; wait for the rest."""
-        with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+        try:
             while fork.pending:
                 del fork.pending[: fork.sock.send(fork.pending[:_CHUNK])]
+        except BlockingIOError:
+            pass
+        except (BrokenPipeError, ConnectionResetError):
+            fork.pending.clear()  # nobody will read it: do not wait for that
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if fork.pending else 0)
         with contextlib.suppress(KeyError):
             self.selector.modify(fork.sock, events, fork)
@@ -127,7 +136,7 @@ class Broker:
         """Ready, forked, or exited."""
         data = self.control.recv(_CHUNK)
         if not data:
-            sys.exit(71)
+            raise EOFError("the zygote ended")
         message = json.loads(data)
         if "ready" in message:
             self.to_host(0, frames.READY, data)
@@ -175,9 +184,15 @@ def main(archive: str, packages: list[str]) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     start = "import sys; sys.path.insert(0, sys.argv[1]); from dlizygote.zygote import main; main()"
     arguments = [sys.executable, "-I", "-c", start, archive, str(theirs.fileno()), *packages]
-    with subprocess.Popen(
-        arguments, stdin=subprocess.DEVNULL, stdout=2, pass_fds=[theirs.fileno()]
-    ):
-        theirs.close()
+    subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=2, pass_fds=[theirs.fileno()])
+    theirs.close()
+    status = 71
+    try:
         Broker(ours).run()
-        os._exit(0)  # PID 1: whatever still runs ends with it
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        # At once, whatever happened: this is PID 1, and what still runs ends with it. A broker
+        # that waits for the zygote would leave the host waiting for the wall limit.
+        os._exit(status)
