@@ -59,16 +59,17 @@ class Broker:
     def handle(self, events: list[tuple[selectors.SelectorKey, int]]) -> bool:
         """What the selector saw. False when stdin closed."""
         for key, mask in events:
-            if key.data is None:
+            fork = key.data
+            if fork is None:
                 chunk = os.read(0, _CHUNK)
                 if not chunk:
                     return False
                 for job, kind, payload in self.splitter.feed(chunk):
                     self.from_host(job, kind, payload)
-            elif key.data is self.control:
+            elif fork is self.control:
                 self.from_zygote()
-            elif self.forks.get(key.data.job) is key.data:  # it may have ended in this very round
-                self.from_fork(key.data, mask)
+            elif fork.job in self.forks:  # it may have ended in this very round
+                self.from_fork(fork, mask)
         return True
 
     def from_host(self, job: int, kind: int, payload: bytes) -> None:
