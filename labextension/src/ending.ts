@@ -71,13 +71,23 @@ export class Ending {
       }
     }
     this._last = left;
-    const ended = left <= 0 || (this.model.stale && left <= NEAR_END_S);
-    if (ended && !this._told) {
-      this._told = true;
-      void this._tell();
-    } else if (left > NEAR_END_S) {
+    if (left <= 0 || this.model.stale) {
+      this.tellIfOver();
+    }
+    if (left > NEAR_END_S) {
       this._told = false; // more time was granted
     }
+  }
+
+  /** The lab does not answer: tell the person once when that is the end that was announced. */
+  tellIfOver(): boolean {
+    const left = this.model.secondsLeft;
+    const over = left !== null && left <= NEAR_END_S;
+    if (over && !this._told) {
+      this._told = true;
+      void this._tell();
+    }
+    return over;
   }
 
   private async _tell(): Promise<void> {

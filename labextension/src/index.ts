@@ -1,5 +1,9 @@
 // The platform inside JupyterLab: time left, warnings, the end of GPU time, assignments.
-import { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import {
+  IConnectionLost,
+  JupyterFrontEnd,
+  JupyterFrontEndPlugin
+} from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { PageConfig } from '@jupyterlab/coreutils';
 import { IDocumentManager } from '@jupyterlab/docmanager';
@@ -12,6 +16,7 @@ import { Menu } from '@lumino/widgets';
 
 import { askDialog } from './asking';
 import { Ending, saveAll } from './ending';
+import { Lost } from './lost';
 import { StatusModel } from './model';
 import { AssignmentsPanel, assignmentsIcon } from './sidebar';
 import { StatusItem } from './statusbar';
@@ -106,6 +111,17 @@ function addPlaces(
   );
 }
 
+const lost = new Lost();
+
+/** Apart from the rest, because JupyterLab asks for it before there are documents. */
+const connectionLost: JupyterFrontEndPlugin<IConnectionLost> = {
+  id: 'dli-lab:connection-lost',
+  description: 'Says why the lab does not answer.',
+  autoStart: true,
+  provides: IConnectionLost,
+  activate: () => lost.answer
+};
+
 const plugin: JupyterFrontEndPlugin<void> = {
   id: 'dli-lab:plugin',
   description: 'GPU time left, warnings and assignments.',
@@ -125,6 +141,11 @@ const plugin: JupyterFrontEndPlugin<void> = {
     const model = new StatusModel();
     const save = (): Promise<string[]> => saveAll(app, documents);
     const ending = new Ending(model, save);
+    lost.learn({
+      tellIfOver: () => ending.tellIfOver(),
+      answeredAt: () => model.answeredAt,
+      goHome
+    });
     const warnings = new Warnings(app, model, {
       save: async () => void (await save()),
       askForMore: askDialog,
@@ -143,4 +164,4 @@ const plugin: JupyterFrontEndPlugin<void> = {
   }
 };
 
-export default plugin;
+export default [connectionLost, plugin];

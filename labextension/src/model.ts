@@ -24,6 +24,11 @@ export class StatusModel {
     return left === null ? null : Math.max(0, left - (performance.now() - this._at) / 1000);
   }
 
+  /** When the service last answered, by `performance.now()`; 0 before the first answer. */
+  get answeredAt(): number {
+    return this._at;
+  }
+
   /** Whether the service did not answer the last time. */
   get stale(): boolean {
     return this._stale;

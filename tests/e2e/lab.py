@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, TimeoutError, expect
 
 TOP_K = '''\
 def top_k_accuracy(logits, y, k):
@@ -17,7 +17,11 @@ def top_k_accuracy(logits, y, k):
 
 def wait_open(page: Page, name: str) -> None:
     """Until JupyterLab of `name` is there and answers."""
-    page.wait_for_url(f"**/user/{name}/lab**", timeout=120_000)
+    try:
+        page.wait_for_url(f"**/user/{name}/lab**", timeout=120_000)
+    except TimeoutError as late:
+        shown = page.locator("main, body").last.inner_text()
+        raise AssertionError(f"{page.url} shows: {shown}") from late
     page.wait_for_selector("#jp-main-dock-panel", timeout=90_000)
     page.wait_for_selector("#jupyterlab-splash", state="detached", timeout=60_000)
 
