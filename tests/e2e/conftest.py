@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, Page
@@ -76,3 +77,13 @@ def visit(chromium: Browser, platform: RunningPlatform) -> Iterator[object]:
         with contextlib.suppress(Error):  # a picture of where a failed journey stood
             visitor.shot(f"last-{visitor.name}")
         visitor.context.close()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Iterator[None]:
+    """Show the platform's logs with a failed journey."""
+    outcome: Any = yield
+    report = outcome.get_result()
+    platform = getattr(item, "funcargs", {}).get("platform")
+    if report.when == "call" and report.failed and platform is not None:
+        report.sections.append(("logs of the platform", platform.logs()))
