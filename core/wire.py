@@ -138,6 +138,9 @@ class Observation:
     boot_id: str
     containers: list[SeenContainer]
     strays: list[StrayProcess] = field(default_factory=list)
+    looked: bool = True
+    """False: Docker has not answered since the last report, so a lab that just started is missing
+    here although it runs."""
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,7 @@ class Agent:
         self._ignored: set[str] = set()
         self._last_inventory: list[Slot] | None = None
         self._usage_answers = True
+        self._saved: Memory | None = None
         self._stopped = threading.Event()
 
     def stop(self) -> None:
@@ -87,15 +88,16 @@ class Agent:
 
     def run(self) -> None:
         """Watch until `stop`."""
-        with ThreadPoolExecutor(5, "agent") as pool:
+        with ThreadPoolExecutor(6, "agent") as pool:
             turns = [
                 Every(pool, LOOK_S, self.look),
                 Every(
                     pool,
                     float(self.settings.usage.heartbeat_seconds),
                     self.beat,
-                    lambda: self._ended,
+                    lambda: self._ended or not self._usage_answers,
                 ),
+                Every(pool, LOOK_S, self.save),
                 Every(pool, INVENTORY_S, self.tell_inventory, self._needs_inventory),
                 Every(pool, GUARD_S, self.guard),
                 Every(pool, LOOK_S, self.look_at_gpus),
@@ -104,6 +106,7 @@ class Agent:
                 self._note_ends(self._exits.wait(self.enforce()))
                 for turn in turns:
                     turn.maybe()
+        self.save()
         self._exits.close()
 
     # -- GPUs --------------------------------------------------------------------------------------
@@ -212,12 +215,14 @@ class Agent:
     # -- heartbeat ---------------------------------------------------------------------------------
 
     def beat(self) -> None:
-        """Report held times, take the orders, keep both on disk.
+        """Report held times, take the orders. What failed is tried again a second later.
 
-        Not before a look that began after the last report: the usage service closes a lease whose
-        container two reports do not name, and a lab that a slow Docker has just started is no such.
+        It waits for a look that began after the last report, and says so when there was none: the
+        usage service closes a lease whose container two reports do not name, and a lab that a slow
+        Docker has just started is no such.
         """
-        if self._looked_ms <= self._beat_ms and boot_ms() - self._beat_ms < LOOK_OVERDUE_MS:
+        looked = self._looked_ms > self._beat_ms
+        if not looked and boot_ms() - self._beat_ms < LOOK_OVERDUE_MS:
             return
         self._measure()
         with self._lock:
@@ -226,7 +231,7 @@ class Agent:
         now = self._beat_ms = boot_ms()
         try:
             seen = report(labs, now, self._gpus.quiet_ms)
-            told = Observation(boot_id(), seen, self._gpus.strays(now))
+            told = Observation(boot_id(), seen, self._gpus.strays(now), looked)
             orders = self._usage.observe(self.host, told)
         except _USAGE_ERRORS as error:
             self._usage_is(False, str(error))
@@ -234,7 +239,6 @@ class Agent:
         else:
             self._usage_is(True)
             self._take(orders, [lab for lab in labs if not lab.reported_running(now)])
-        self._save()
 
     def _take(self, orders: list[LeaseOrder], ended: list[Watched]) -> None:
         done = {lab.container_id for lab in ended}
@@ -251,11 +255,16 @@ class Agent:
             event(_log, name, host=self.host, error=error)
         self._usage_answers = answers
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Keep held times and orders on disk, apart from the heartbeat: while that waits for an
+        answer an agent that dies must not forget how long its labs were held."""
         with self._lock:
             memory = Memory(boot_id(), dict(self._orders), dict(self._labs))
+        if memory == self._saved:
+            return
         try:
             memory.save(self._file)
+            self._saved = memory
         except OSError as error:
             event(_log, "orders not kept on disk", error=str(error))
 

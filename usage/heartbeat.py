@@ -67,9 +67,17 @@ def know(session: Session, rows: Sequence[LeaseRow]) -> Known:
 
 
 def observe(
-    session: Session, host: str, report: Observation, rules: Rules, time: Clock
+    session: Session,
+    host: str,
+    report: Observation,
+    rules: Rules,
+    time: Clock,
+    complete: bool = True,
 ) -> list[LeaseOrder]:
-    """Take one heartbeat of `host`; one order per reported container."""
+    """Take one heartbeat of `host`; one order per reported container.
+
+    Not `complete`: a lab that it does not name may run all the same.
+    """
     seen = {container.lease_id for container in report.containers}
     here = (LeaseRow.host == host) & (LeaseRow.state == "active")
     found = session.scalars(select(LeaseRow).where(or_(here, LeaseRow.id.in_(seen)))).all()
@@ -80,8 +88,9 @@ def observe(
             _one(session, known, container, rows.get(container.lease_id), rules, time)
             for container in report.containers
         ]
-    missing = [row for row in found if row.id not in seen and row.state == "active"]
-    _close_missing(session, missing, rules, time)
+    if complete:
+        missing = [row for row in found if row.id not in seen and row.state == "active"]
+        _close_missing(session, missing, rules, time)
     return orders
 
 

@@ -50,11 +50,13 @@ class Strays:
 
 @dataclass(frozen=True)
 class Beat:
-    """A host's last report: when (ms of the boot clock), how many labs, how many reports so far."""
+    """A host's last report: when (ms of the boot clock), how many labs, how many reports so far,
+    and the boot of the host that it came from."""
 
     at_ms: int
     labs: int
     count: int
+    boot_id: str
 
 
 class Beats:
@@ -64,11 +66,17 @@ class Beats:
         self._lock = threading.Lock()
         self._hosts: dict[str, Beat] = {}
 
-    def note(self, host: str, labs: int, now_ms: int) -> None:
+    def note(self, host: str, labs: int, now_ms: int, boot_id: str) -> None:
         """A report came."""
         with self._lock:
             before = self._hosts.get(host)
-            self._hosts[host] = Beat(now_ms, labs, before.count + 1 if before else 1)
+            self._hosts[host] = Beat(now_ms, labs, before.count + 1 if before else 1, boot_id)
+
+    def same_boot(self, host: str, boot_id: str) -> bool:
+        """False when the host's last report came from another boot, or from another machine."""
+        with self._lock:
+            before = self._hosts.get(host)
+        return before is None or before.boot_id == boot_id
 
     def all(self) -> dict[str, Beat]:
         """Every host that reported since the service began."""

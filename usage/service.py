@@ -163,11 +163,15 @@ class Usage(Office, Prestarting, Queueing):
         )
 
     def observe(self, host: str, report: Observation) -> list[LeaseOrder]:
-        """A heartbeat."""
+        """A heartbeat. Two machines that call themselves by one name close no lab of each other."""
+        same = self.beats.same_boot(host, report.boot_id)
+        if not same:
+            log.event(_log, "host reports from another boot", host=host, boot=report.boot_id)
+        complete = report.looked and same
         with self.database.write() as session:
             self._forget_stale_idleness(session, host)
-            orders = heartbeat.observe(session, host, report, self.rules, self.clock)
-        self.beats.note(host, len(report.containers), self.clock.boot_ms())
+            orders = heartbeat.observe(session, host, report, self.rules, self.clock, complete)
+        self.beats.note(host, len(report.containers), self.clock.boot_ms(), report.boot_id)
         for one in self.strays.note(host, report.strays, self.clock.boot_ms()):
             log.event(_log, "gpu held without a lease", host=host, **asdict(one))
         return orders
