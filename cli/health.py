@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -40,8 +41,17 @@ def probes(settings: Settings) -> list[Probe]:
         Probe("usage", lambda: _ok(f"http://127.0.0.1:{ports.usage}/services/usage/healthz")),
         Probe("grader", lambda: _ok(f"http://127.0.0.1:{ports.grader}/services/grader/healthz")),
         Probe("hub", lambda: _ok(f"{hub}/hub/api/")),
-        Probe("site", lambda: _ok(f"http://{_reachable(settings)}/hub/health")),
+        Probe("site", lambda: _site(settings)),
     ]
+
+
+def _site(settings: Settings) -> bool:
+    """Hub and services by the public address: a Hub that has just started answers on its own
+    before it gives the proxy the services' routes, and until then a sign-in ends on a 404.
+    """
+    host = {"Host": urlsplit(settings.public_url).netloc}
+    paths = ("/hub/health", "/services/usage/healthz", "/services/grader/healthz")
+    return all(_ok(f"http://{_reachable(settings)}{path}", host) for path in paths)
 
 
 def _reachable(settings: Settings) -> str:

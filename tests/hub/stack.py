@@ -112,16 +112,19 @@ class Stack:
             process.wait(20)
 
     def wait_for_hub(self) -> None:
-        """Return when the Hub answers through the proxy."""
+        """Return when the Hub answers through the proxy and has given it the services' routes."""
 
         def answers() -> bool:
+            site = self.settings.public_url
             try:
-                url = f"{self.settings.public_url}/hub/health"
-                return httpx.get(url, trust_env=False).status_code == 200
+                well = httpx.get(f"{site}/hub/health", trust_env=False).status_code == 200
+                service = httpx.get(f"{site}/services/usage/healthz", trust_env=False)
             except httpx.HTTPError:
                 return False
+            # 302: the proxy knows no service yet and asked the Hub. 503: it does, but it is down.
+            return well and service.status_code in (200, 503)
 
-        wait_for("the Hub", answers)
+        wait_for("the Hub", answers, 120)
 
     def wait_for_usage(self) -> None:
         """Return when the usage service answers."""
