@@ -31,7 +31,6 @@ class Relay:
     """One instance's labs on one engine. `engine` is the path of Docker's real socket.
 
     `home_options`: makes a home that ends and gives its volume's options; None: plain volumes.
-    `forget_home`: removes what `home_options` made, once the volume is gone.
     `forget_home`: removes what it made, when the volume of somebody who was erased is gone.
     """
 
@@ -47,7 +46,6 @@ class Relay:
         self._engine = engine
         self._find_lease = find_lease
         self._home_options = home_options
-        self._forget_home = forget_home
         self._forget_home = forget_home
         self._docker: ClientSession | None = None
         self._known: OrderedDict[str, None] = OrderedDict()

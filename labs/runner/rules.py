@@ -23,7 +23,17 @@ _MOST_WORDS = 500
 _MOST_TEXT = 32_768
 _LOG = {"Type": "json-file"}
 _TMPFS = re.compile(r"rw,exec,nosuid,nodev,mode=1777,size=(\d{1,15})")
-_LABEL = re.compile(r"dli\.[a-z-]{1,32}")
+_LABELS = {
+    f"dli.{name}"
+    for name in ("instance", "kind", "user", "course", "lab", "limit-ms", "lease", "grant-ms")
+}
+_VARIABLE = re.compile(
+    r"(JUPYTERHUB_|JPY_API_TOKEN|JUPYTER_IMAGE_SPEC|DLI_|NVIDIA_|(MEM|CPU)_(LIMIT|GUARANTEE)|HOME=)"
+    r".*",
+    re.DOTALL,
+)
+"""What our spawner and JupyterHub set. Never ``PATH`` or ``LD_…``: they would decide what runs as
+the first process in place of the deadline."""
 
 
 class Forbidden(Exception):
@@ -78,7 +88,7 @@ def container(body: object, name: str, policy: Policy, lease: Lease | None) -> d
     `lease` is the open lease that the labels name, as the usage service knows it.
     """
     given = _object(body, "body")
-    labels = _labels(given.pop("Labels", None), policy)
+    labels = _labels(given.pop("Labels", None), policy, lease)
     person = labels["dli.user"]
     _need(name == f"{policy.instance}-lab-{slug(person)}", "name", "the lab's of its person")
     if lease is not None:
@@ -123,11 +133,15 @@ def volume(body: object, policy: Policy) -> dict[str, Any]:
 # -- the parts of a container
 
 
-def _labels(found: object, policy: Policy) -> dict[str, str]:
+def _labels(found: object, policy: Policy, lease: Lease | None) -> dict[str, str]:
     labels = _object(found, "Labels")
     for key, value in labels.items():
-        _need(bool(_LABEL.fullmatch(key)), f"Labels: {key!r}", "labels of ours (dli.…)")
+        _need(key in _LABELS, f"Labels: {key[:100]!r}", "a lab's labels")
         _need(isinstance(value, str) and len(value) <= 1000, f"Labels: {key}", "a text")
+    # The agent reads it, and holds the lab to it while the usage service is silent.
+    granted = lease.grant_ms if lease else 0
+    held_to = _number(labels.get("dli.grant-ms", "0"))
+    _need(0 <= held_to <= granted, "Labels: dli.grant-ms", f"up to {granted}, as granted")
     _need(policy.is_ours(labels), "Labels", "a lab of this instance")
     _need(bool(labels.get("dli.user")), "Labels", "a person (dli.user)")
     return labels
@@ -144,6 +158,8 @@ def _deadline(found: object, longest: int) -> list[str]:
 def _environment(found: object, gpu: bool) -> list[str]:
     """An NVIDIA runtime obeys variables: each lab's may only say what its lease does."""
     words = _words(found, "Env")
+    strange = [word.partition("=")[0] for word in words if not _VARIABLE.fullmatch(word)]
+    _need(not strange, f"Env: {', '.join(strange)[:200]}", "variables of JupyterHub and ours")
     nvidia = {word for word in words if word.upper().startswith("NVIDIA")}
     if gpu:
         _need(nvidia <= {"NVIDIA_DRIVER_CAPABILITIES=compute,utility"}, "Env", "no NVIDIA_…")
