@@ -9,53 +9,38 @@ spawner's state, written before the container starts.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import html
 import logging
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import requests
-from docker.errors import APIError, DockerException, NotFound
-from dockerspawner import DockerSpawner
+from docker.errors import NotFound
 from jupyterhub.spawner import SpawnException
 from jupyterhub.utils import maybe_future, url_path_join
 from sqlalchemy.orm import object_session
 from traitlets import Any as AnyTrait
-from traitlets import Unicode, default
 
-from core import clock
 from core.clock import boot_ms
 from core.ids import new_id
 from core.log import event
-from core.settings import Settings
 from core.wire import GpuNeed, Lease, ReserveRequest
 from labs import containers, problems, readiness, turns
-from labs.held import held_until, started_ms
+from labs.docker_lab import DOCKER_ERRORS, DockerLab
 from labs.order import Order, language_of, not_offered, read
 from labs.text import N_, say
 from usage.client import Refused, UsageClient, UsageUnavailable
 
 log = logging.getLogger("labs.spawner")
 
-DOCKER_ERRORS = (DockerException, requests.RequestException)
 _STOP_WAIT_S = 5
 _ACTIVATE_TRIES = 3
 _PROGRESS_PAUSE_S = 0.2
 
 
-class LabSpawner(DockerSpawner):  # type: ignore[misc] # no type information is published
-    """One container per person: their lab, with or without leased GPUs."""
+class LabSpawner(DockerLab):
+    """A lab container with or without leased GPUs."""
 
-    settings: Settings = AnyTrait(help="The platform's settings").tag(config=True)
     usage: UsageClient = AnyTrait(help="The usage service's client").tag(config=True)
-    gateway = Unicode(help="This machine's address on the labs' network").tag(config=True)
-
-    use_internal_ip = True
-    remove = True
-    pull_policy = "skip"
-    port = containers.PORT
 
     lease_id = ""
     _turns: turns.Turns | None = None
@@ -65,17 +50,7 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc] # no type information is 
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.network_name = self.settings.network
         self._stages = []
-
-    @property
-    def executor(self) -> ThreadPoolExecutor:
-        """Threads that talk to Docker, shared by all labs."""
-        cls = type(self)
-        if cls._executor is None:
-            cls._executor = ThreadPoolExecutor(self.settings.labs.docker_threads, "docker")
-        executor: ThreadPoolExecutor = cls._executor
-        return executor
 
     @property
     def line(self) -> turns.Turns:
@@ -84,10 +59,6 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc] # no type information is 
         if cls._turns is None:
             cls._turns = turns.Turns(self.settings.labs.starts_at_once or turns.by_processors())
         return cls._turns
-
-    @default("object_name")  # type: ignore[untyped-decorator]
-    def _object_name_default(self) -> str:
-        return containers.name_of(self.settings, self.user.name)
 
     # -- state over a Hub restart ------------------------------------------------------------------
 
@@ -206,44 +177,6 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc] # no type information is 
         if not any(e.open and order.course.id in e.courses for e in enrolments):
             raise not_offered(order)
 
-    async def _create(self, order: Order, lease: Lease | None) -> None:
-        plan = containers.plan(
-            lease,
-            order.course,
-            order.lab,
-            self.user.name,
-            order.language,
-            self.gateway,
-            self.settings,
-            order.cohort,
-        )
-        self.image = plan.image
-        self.object_name = plan.name
-        inside = (await self.docker("inspect_image", plan.image))["Config"]
-        command = (inside.get("Entrypoint") or []) + (inside.get("Cmd") or [])
-        await self.docker("create_volume", plan.volume, labels=plan.volume_labels)
-        made = await self.docker(
-            "create_container",
-            image=plan.image,
-            name=plan.name,
-            entrypoint=plan.entrypoint,
-            command=command + self.get_args(),
-            environment={**self.get_env(), **plan.environment},
-            user=plan.user,
-            working_dir=plan.working_dir,
-            labels=plan.labels,
-            host_config=self.client.create_host_config(**plan.host_config),
-        )
-        self.object_id = made["Id"]
-
-    async def delete_forever(self) -> None:
-        """Remove the files of somebody deleted from the Hub; a missing volume is no error."""
-        try:
-            await self.docker("remove_volume", containers.home_of(self.settings, self.user.name))
-        except NotFound:
-            return
-        event(log, "home removed", person=self.user.name)
-
     async def _clear_leftover(self) -> None:
         """Remove a container of this person that an earlier Hub could not; end its lease."""
         name = containers.name_of(self.settings, self.user.name)
@@ -252,20 +185,12 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc] # no type information is 
         except NotFound:
             return
         lease_id = (found["Config"]["Labels"] or {}).get("dli.lease", "")
+        state = found["State"]
+        started = started_ms(state["Pid"]) if state["Running"] else None
+        held = None if started is None else max(0, boot_ms() - started)
         await self._remove(found["Id"])
         if lease_id:
-            await self._release(lease_id, None, "start_abandoned", platform_fault=True)
-
-    async def get_url(self) -> str:
-        """Where the lab is, asked of Docker: a Hub killed during a start did not write it down."""
-        try:
-            ip, port = await self.get_ip_and_port()
-        except DOCKER_ERRORS:
-            return str(self.server.url)
-        return str(url_path_join(f"http://{ip}:{port}", self.server.base_url))
-
-    async def _alive(self) -> bool:
-        return await self.poll() is None
+            await self._release(lease_id, held, "start_abandoned", platform_fault=True)
 
     # -- when a start fails ------------------------------------------------------------------------
 
@@ -304,30 +229,7 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc] # no type information is 
         error: Exception = refusal
         return error
 
-    async def _log_tail(self, container: str) -> None:
-        try:
-            tail = await self.docker("logs", container, tail=20)
-        except NotFound:
-            return
-        if tail:
-            event(log, "last words", container=container[:12], text=tail.decode(errors="replace"))
-
     # -- stop and poll -----------------------------------------------------------------------------
-
-    async def poll(self) -> int | str | None:
-        """None while the container runs. No answer from Docker is not an end."""
-        if not self.object_id:
-            return 0
-        try:
-            state = (await self.docker("inspect_container", self.object_id))["State"]
-        except NotFound:
-            return 0
-        except DOCKER_ERRORS as error:
-            event(log, "docker does not answer", container=self.object_id[:12], error=str(error))
-            return None
-        if state["Running"]:
-            return None
-        return f"exit code {state['ExitCode']}{', out of memory' if state['OOMKilled'] else ''}"
 
     async def stop(self, now: bool = False) -> None:
         """Stop and remove the container, then settle its lease to the time it was held."""
@@ -362,41 +264,6 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc] # no type information is 
         if lease_id:
             await self._release(lease_id, None, "lab_ended")
         await maybe_future(super().run_post_stop_hook())
-
-    async def _started(self) -> int | None:
-        """When the lab's first process started (ms since boot); None when it is gone."""
-        try:
-            state = (await self.docker("inspect_container", self.object_id))["State"]
-        except DOCKER_ERRORS:
-            return None
-        return started_ms(state["Pid"]) if state["Running"] else None
-
-    async def _held(self, started: int, seen: int) -> int:
-        """Held time of the lab that just ended and was last seen running at `seen`.
-
-        Docker knows the moment; its answer to the stop may come seconds later on a busy machine,
-        and those are not charged.
-        """
-        try:
-            state = (await self.docker("inspect_container", self.object_id))["State"]
-        except NotFound:
-            state = {"FinishedAt": ""}
-        return held_until(started, seen, boot_ms(), state["FinishedAt"], clock.now())
-
-    async def _end(self, container: str, wait_s: int) -> None:
-        """End the container's processes, politely for `wait_s` seconds; gone is no error."""
-        with contextlib.suppress(NotFound):
-            await self.docker("stop", container, timeout=wait_s)
-
-    async def _remove(self, container: str) -> None:
-        """Remove the container, running or not; gone is no error."""
-        try:
-            await self.docker("remove_container", container, force=True, v=True)
-        except NotFound:
-            pass
-        except APIError as error:
-            if error.status_code != 409:  # 409: being removed already
-                raise
 
     async def _release(
         self, lease_id: str, held: int | None, reason: str, platform_fault: bool = False
