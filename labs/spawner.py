@@ -26,6 +26,7 @@ from core.log import event
 from core.wire import GpuNeed, Lease, ReserveRequest
 from labs import containers, problems, readiness, turns
 from labs.docker_lab import DOCKER_ERRORS, DockerLab
+from labs.held import held_ms
 from labs.order import Order, language_of, not_offered, read
 from labs.text import N_, say
 from usage.client import Refused, UsageClient, UsageUnavailable
@@ -186,8 +187,7 @@ class LabSpawner(DockerLab):
             return
         lease_id = (found["Config"]["Labels"] or {}).get("dli.lease", "")
         state = found["State"]
-        started = started_ms(state["Pid"]) if state["Running"] else None
-        held = None if started is None else max(0, boot_ms() - started)
+        held = held_ms(state["Pid"]) if state["Running"] else None
         await self._remove(found["Id"])
         if lease_id:
             await self._release(lease_id, held, "start_abandoned", platform_fault=True)
