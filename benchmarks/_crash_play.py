@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -26,7 +27,7 @@ import httpx
 
 from benchmarks import recount
 from benchmarks._crash_engine import Engine, load_image
-from core.clock import boot_ms
+from core.clock import boot_ms, now
 from labs.exits import Exits
 from labs.held import started_ms
 from tests.hub.stack import COHORT, Stack, running_stack
@@ -235,6 +236,7 @@ def _play(
     for number in range(kills):
         name = dice.choices(list(PLACES), list(PLACES.values()))[0]
         say(f"{number + 1} of {kills}: {name}; {len(seen)} labs so far")
+        _note(stack, name)
         _kill(stack, engine, name)
         if dice.random() < 0.8:  # else the next one is killed while this one comes up
             _come_up(stack, engine, name)
@@ -287,7 +289,7 @@ def _judge(stack: Stack, seen: dict[str, Lab], kills: int) -> dict[str, Any]:
     """Compare what was seen with what the platform has booked."""
     charges = {charge.lease_id: charge for charge in stack.usage.charges(COHORT)}
     grants = dict(_rows(stack, "SELECT id, grant_ms FROM leases"))
-    lost, doubled, outlived = [], [], []
+    lost, doubled, outlived, short = [], [], [], []
     unaccounted = [0.0]
     for lab in seen.values():
         charge = charges.get(lab.lease)
@@ -302,6 +304,8 @@ def _judge(stack: Stack, seen: dict[str, Lab], kills: int) -> dict[str, Any]:
             doubled.append(f"{lab.lease}: charged {charge.held_ms} ms of {lab.held}")
         if lab.ready:
             unaccounted.append(max(0, lab.held - charge.charged / WEIGHT) / 1000)
+            if unaccounted[-1] > HEARTBEAT_S:
+                short.append(f"{lab.lease}: charged {charge.held_ms} ms of {lab.held}")
     doubled += [
         f"{c.lease_id}: charged {c.held_ms} ms, never ran"
         for c in charges.values()
@@ -320,7 +324,31 @@ def _judge(stack: Stack, seen: dict[str, Lab], kills: int) -> dict[str, Any]:
         "worst_unaccounted_s": round(max(unaccounted), 3),
         "labs": sum(lab.ready for lab in seen.values()),
         "faults": [*lost, *doubled, *outlived],
+        "evidence": _evidence(stack, [*lost, *doubled, *outlived, *short]),
     }
+
+
+def _note(stack: Stack, name: str) -> None:
+    """Write the kill of this part among the logs."""
+    with (stack.settings.state_dir / "logs" / "kills.log").open("a") as log:
+        log.write(f"{now().isoformat(timespec='milliseconds')} killed: {name}\n")
+
+
+def _evidence(stack: Stack, faults: list[str]) -> list[str]:
+    """The faults, and in the order of time what was killed and what the logs say of the leases."""
+    wanted = {fault.partition(":")[0] for fault in faults}
+    lines = [
+        f"{file.stem}: {line}"
+        for file in (stack.settings.state_dir / "logs").glob("*.log")
+        for line in file.read_text(errors="replace").splitlines()
+        if file.stem == "kills" or any(lease in line for lease in wanted)
+    ]
+
+    def moment(line: str) -> str:
+        found = re.search(r"\d{4}-\d\d-\d\d.(\d\d:\d\d:\d\d[.,]\d{3})", line)
+        return found[1].replace(",", ".") if found else ""
+
+    return [*faults, *sorted(lines, key=moment)] if wanted else []
 
 
 def main() -> int:

@@ -77,6 +77,8 @@ def _figures(process: subprocess.Popen[str], say: Say) -> dict[str, Any]:
     if process.wait() != 0:
         raise RuntimeError("".join(said[-100:]) + output)
     found: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
+    for line in found.pop("evidence"):
+        print(line, file=sys.stderr)
     return found
 
 
