@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 """The checkout: where `courses/`, `images/` and `jupyterhub_config.py` lie."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+Factor = Annotated[str, Field(pattern=r"^[1-9][0-9]?(/[1-9][0-9]?)?$")]
+"""A whole number or a fraction of two, below 100."""
 
 
 class SettingsError(ValueError):
@@ -162,6 +164,11 @@ class Gpus(_Section):
     )
     seats: int = Field(
         1, ge=1, le=8, description="Time-slice seats per whole GPU (1: one lab has it alone)"
+    )
+    factors: dict[str, Factor] = Field(
+        {},
+        description="What a GPU of a model counts in budgets, by how its name begins, e.g. "
+        "{'NVIDIA L4' = '1/4'}; 1 when no name fits",
     )
 
 

@@ -7,8 +7,12 @@ is never read as "healthy hardware is broken" nor as "idle".
 
 from __future__ import annotations
 
+import math
 import platform
 import re
+from collections.abc import Mapping
+from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import pynvml
@@ -35,9 +39,22 @@ def read(settings: Settings, host: str | None = None) -> list[Slot]:
     """
     host = host or host_name()
     real = read_nvml(host, settings.gpus.seats)
-    if real or not settings.gpus.simulated:
-        return real or []
-    return simulated.parse(settings.gpus.simulated, host, settings.gpus.seats)
+    found = real or []
+    if not real and settings.gpus.simulated:
+        found = simulated.parse(settings.gpus.simulated, host, settings.gpus.seats)
+    return [weighed(slot, settings.gpus.factors) for slot in found]
+
+
+def weighed(slot: Slot, factors: Mapping[str, str]) -> Slot:
+    """The slot with its model's factor in its weight, rounded up to a whole 1/840 of a GPU.
+
+    `factors` go by how a model's name begins; the longest that fits counts.
+    """
+    fitting = [name for name in factors if slot.model.startswith(name)]
+    if not fitting:
+        return slot
+    factor = Fraction(factors[max(fitting, key=len)])
+    return replace(slot, weight=math.ceil(slot.weight * factor))
 
 
 def read_nvml(host: str, seats: int) -> list[Slot] | None:

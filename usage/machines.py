@@ -22,7 +22,7 @@ from usage.models import LeaseRow, LeaseSlot, SlotRow
 from usage.refusals import No
 
 MOST_MEMORY_MB = 10**9
-MOST_WEIGHT = 64 * WHOLE  # a model may count for more than one GPU
+MOST_WEIGHT = 100 * WHOLE  # a model may count for more than one GPU (gpus.factors)
 
 MODES: tuple[SlotMode, ...] = ("open", "drained", "disabled")
 GPU_OFF = "gpu_off"

@@ -155,3 +155,22 @@ def test_a_broken_driver_is_an_error_and_never_a_simulation(library: Path) -> No
     answer = nvml.inventory(library, "broken\n", simulated=simulated.EXAMPLE)
     assert answer.startswith("InventoryError: NVML does not start: ")
     assert "nvidia-smi" in answer
+
+
+def test_a_models_factor_is_in_its_slots_weight() -> None:
+    gpus = {
+        "simulated": "1x NVIDIA H100 80GB, MIG 7; 1x NVIDIA L4 24GB; 1x NVIDIA L40S 48GB",
+        "factors": {"NVIDIA H100": "2", "NVIDIA L4": "1/4", "NVIDIA L40S": "3/11"},
+    }
+    weights = {slot.model: slot.weight for slot in inventory.read(Settings(gpus=gpus), "h")}
+    assert weights == {
+        "NVIDIA H100 80GB": 2 * WHOLE // 7,
+        "NVIDIA L4 24GB": WHOLE // 4,
+        "NVIDIA L40S 48GB": 230,  # 229.09: whole numbers only, and the longest name counts
+    }
+
+
+@pytest.mark.parametrize("factor", ["0", "-1", "1/0", "0.5", "100", "1e3", "a", "1/2/3", ""])
+def test_a_factor_that_cannot_be_is_refused(factor: str) -> None:
+    with pytest.raises(ValueError, match=r"gpus\.factors"):
+        Settings(gpus={"factors": {"NVIDIA L4": factor}})
