@@ -168,7 +168,7 @@ class Gpus(_Section):
     factors: dict[str, Factor] = Field(
         {},
         description="What a GPU of a model counts in budgets, by how its name begins, e.g. "
-        "{'NVIDIA L4' = '1/4'}; 1 when no name fits",
+        "'NVIDIA L4' as '1/4'; 1 when no name fits",
     )
 
 
