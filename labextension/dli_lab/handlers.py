@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from jupyter_server.base.handlers import APIHandler
+from jupyter_server.base.handlers import APIHandler, JupyterHandler
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPResponse
 from tornado.web import HTTPError, authenticated
 
@@ -169,6 +169,20 @@ class FeedbackHandler(UsageHandler):
         self.finish(page)
 
 
+class SignedInHandler(JupyterHandler):
+    """Where a page's frame ends that signs in anew, after the lab was started again."""
+
+    @property
+    def content_security_policy(self) -> str:
+        """Instead of Jupyter Server's own."""
+        return "default-src 'none'; frame-ancestors 'self'"
+
+    @authenticated
+    def get(self) -> None:
+        """An empty page; whoever is not signed in is sent to the Hub first."""
+        self.finish("<!doctype html><title>-</title>")
+
+
 def register(serverapp: Any) -> None:
     """Add the addresses to the server."""
     base = serverapp.web_app.settings["base_url"].rstrip("/") + "/dli-lab"
@@ -176,6 +190,7 @@ def register(serverapp: Any) -> None:
         ".*$",
         [
             (f"{base}/status", StatusHandler),
+            (f"{base}/signed-in", SignedInHandler),
             (f"{base}/warnings/([0-9A-Za-z_-]{{1,100}})/seen", SeenHandler),
             (f"{base}/requests", RequestsHandler),
             (f"{base}/assignments", AssignmentsHandler),

@@ -111,6 +111,44 @@ async function call<T>(
   return (response.status === 204 ? undefined : await response.json()) as T;
 }
 
+/** `stopped`: the Hub says that it does not run. `away`: nobody says anything. */
+export type There = 'here' | 'stopped' | 'away';
+
+/** Whether this lab's server answers. */
+export async function askWhetherThere(): Promise<There> {
+  const settings = ServerConnection.makeSettings();
+  try {
+    const url = URLExt.join(settings.baseUrl, 'api');
+    const response = await ServerConnection.makeRequest(url, {}, settings);
+    if (response.status === 424) {
+      return 'stopped';
+    }
+    return response.status >= 500 ? 'away' : 'here';
+  } catch {
+    return 'away';
+  }
+}
+
+/**
+ * Sign this page in at the lab again: one that was started anew does not know its cookie. A frame
+ * follows the redirects over the Hub, which a call could not where labs have a host of their own.
+ */
+export function signInAgain(): Promise<void> {
+  return new Promise(done => {
+    const frame = document.createElement('iframe');
+    frame.hidden = true;
+    frame.title = 'sign-in';
+    const end = (): void => {
+      frame.remove();
+      done();
+    };
+    frame.onload = end;
+    setTimeout(end, 20_000);
+    frame.src = address('signed-in');
+    document.body.append(frame);
+  });
+}
+
 /** At once, or, with the `mark` of the last answer, when something has changed. */
 export const getStatus = (known: string): Promise<ILabStatus> =>
   call('status', 'GET', undefined, known ? { known } : {});

@@ -3,7 +3,9 @@ import { JupyterFrontEnd } from '@jupyterlab/application';
 import { Dialog, showDialog } from '@jupyterlab/apputils';
 import { PageConfig, URLExt } from '@jupyterlab/coreutils';
 import { IDocumentManager } from '@jupyterlab/docmanager';
+import { Widget } from '@lumino/widgets';
 
+import { element } from './dom';
 import { StatusModel } from './model';
 import { say } from './text';
 
@@ -63,6 +65,7 @@ export class Ending {
   private _look(): void {
     const left = this.model.secondsLeft;
     if (left === null) {
+      this._begin();
       return;
     }
     for (const mark of SAVE_AT_S) {
@@ -75,8 +78,14 @@ export class Ending {
       this.tellIfOver();
     }
     if (left > NEAR_END_S) {
-      this._told = false; // more time was granted
+      this._begin(); // more time was granted
     }
+  }
+
+  /** A lab with time before it: there is no end to tell of. */
+  private _begin(): void {
+    this._told = false;
+    this._dialog?.reject();
   }
 
   /** The lab does not answer: tell the person once when that is the end that was announced. */
@@ -91,21 +100,29 @@ export class Ending {
   }
 
   private async _tell(): Promise<void> {
+    const why = this.model.status?.stop_reason;
     const lost = await this.save();
-    const answer = await showDialog({
+    const files = lost.length
+      ? say(
+          'Your last changes to {files} came too late to be saved. Copy them before you go on ' +
+            'without a GPU; everything else is saved.',
+          { files: lost.join(', ') }
+        )
+      : say('Your files are saved. You can go on without a GPU on the same files.');
+    const body = new Widget();
+    body.node.append(...(why ? [element('p', say('Reason: {reason}', { reason: why }))] : []));
+    body.node.append(element('p', files));
+    const dialog = new Dialog({
       title: say('GPU time is over'),
-      body: lost.length
-        ? say(
-            'Your last changes to {files} came too late to be saved. Copy them before you go on ' +
-              'without a GPU; everything else is saved.',
-            { files: lost.join(', ') }
-          )
-        : say('Your files are saved. You can go on without a GPU on the same files.'),
+      body,
       buttons: [
         Dialog.cancelButton({ label: say('Stay here') }),
         Dialog.okButton({ label: say('Continue without GPU') })
       ]
     });
+    this._dialog = dialog;
+    const answer = await dialog.launch();
+    this._dialog = null;
     if (answer.button.accept) {
       this._goOn();
     }
@@ -119,6 +136,7 @@ export class Ending {
     window.location.assign(`${host}/services/usage/continue${wanted}`);
   }
 
+  private _dialog: Dialog<unknown> | null = null;
   private _last = Infinity;
   private _told = false;
 }

@@ -141,11 +141,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
     const model = new StatusModel();
     const save = (): Promise<string[]> => saveAll(app, documents);
     const ending = new Ending(model, save);
-    lost.learn({
-      tellIfOver: () => ending.tellIfOver(),
-      answeredAt: () => model.answeredAt,
-      goHome
-    });
+    lost.learn({ tellIfOver: () => ending.tellIfOver(), goHome });
+    model.found.connect(() => lost.found());
     const warnings = new Warnings(app, model, {
       save: async () => void (await save()),
       askForMore: askDialog,
