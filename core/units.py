@@ -7,6 +7,7 @@ exact. 2**63 units are about 3 billion GPU-hours.
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 WHOLE = 840
@@ -44,8 +45,11 @@ def ms_for(amount: int, weight: int) -> int:
 def gpu_hours(text: str) -> int:
     """Units for a decimal number of GPU-hours typed by a person, for example ``"12.5"``.
 
-    Raises ValueError for anything that is not a plain decimal number.
+    Raises ValueError for anything that is not a plain decimal number: 1e999999999 would be worked
+    out for hours.
     """
+    if not re.fullmatch(r"\s*[+-]?[0-9]{1,20}(\.[0-9]{0,20})?\s*", text):
+        raise ValueError("not a plain decimal number")
     return int(Fraction(text.strip()) * UNITS_PER_GPU_HOUR)
 
 

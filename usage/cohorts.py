@@ -30,8 +30,14 @@ _CODE = re.compile(r"[A-Z0-9][A-Z0-9-]{3,38}[A-Z0-9]")
 _USERNAME = re.compile(r"[^\x00-\x1f\x7f/]{1,200}")
 
 
+LONGEST_NAME = 200
+"""Characters in the name of a cohort or an organisation."""
+
+
 def moment(text: str, field: str) -> datetime:
     """A moment typed with its zone. Raises No naming the field."""
+    if not text.strip():
+        raise No("time_missing", field=field)
     try:
         value = datetime.fromisoformat(text)
     except ValueError:
@@ -72,6 +78,10 @@ def _check(spec: CohortSpec, known_courses: Set[str]) -> None:
         raise No("cohort_id", value=spec.id)
     if not spec.name.strip():
         raise No("cohort_name")
+    for field, text in (("name", spec.name), ("organisation", spec.organisation)):
+        if len(text.strip()) > LONGEST_NAME:
+            most = LONGEST_NAME
+            raise No("text_long", field=field, most=most, length=len(text.strip()))
     try:
         ZoneInfo(spec.timezone)
     except (ValueError, OSError, KeyError):

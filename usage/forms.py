@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -10,9 +11,50 @@ from pydantic import BaseModel
 
 from core.units import UNITS_PER_GPU_HOUR, gpu_hours
 from core.wire import Isolation
+from usage import ledger
 from usage.client import CohortSpec
 from usage.models import Cohort
 from usage.refusals import No
+
+_FIELDS: dict[str, tuple[str, ...]] = {
+    "allowance": ("allowance_hours",),
+    "amount_absurd": ("hours",),
+    "amount_not_positive": ("hours",),
+    "amount_unreadable": ("hours",),
+    "code_form": ("code",),
+    "code_taken": ("code",),
+    "cohort_exists": ("id",),
+    "cohort_id": ("id",),
+    "cohort_name": ("name",),
+    "cohort_order": ("ends", "starts"),
+    "confirm_name": ("again",),
+    "correction_too_large": ("hours",),
+    "course_not_offered": ("prestart",),
+    "course_unknown": ("courses",),
+    "daily_cap": ("daily_hours",),
+    "day_unreadable": ("until", "since"),
+    "entry_kind": ("kind",),
+    "learner_cap": ("learner_hours",),
+    "person_unknown": ("username",),
+    "reason_missing": ("reason",),
+    "refund_amount": ("hours",),
+    "role_unknown": ("role",),
+    "username_bad": ("username",),
+    "window_outside": ("starts",),
+    "window_overlaps": ("starts",),
+    "window_time": ("ends",),
+    "window_too_large": ("seats",),
+    "zone_unknown": ("timezone",),
+}
+"""Fields that a refusal is about: by its code, or by the name that the service has for the value.
+Where there are several, the form's own counts."""
+
+
+def field_of(no: No, typed: Container[str]) -> str:
+    """The field that `no` is about in a form with the fields `typed`; empty: none of them."""
+    named = str(no.details.get("field", ""))
+    candidates = (named, *_FIELDS.get(named, ()), *_FIELDS.get(no.code, ()))
+    return next((name for name in candidates if name and name in typed), "")
 
 
 class CohortForm(BaseModel):
@@ -114,10 +156,10 @@ def cohort_spec(form: CohortForm) -> CohortSpec:
         timezone=form.timezone.strip(),
         courses=form.courses,
         lab_max_minutes=_whole(form.lab_max_minutes, "lab_max_minutes"),
-        learner_cap=optional_hours(form.learner_hours),
-        daily_cap=optional_hours(form.daily_hours),
+        learner_cap=optional_hours(form.learner_hours, "learner_hours"),
+        daily_cap=optional_hours(form.daily_hours, "daily_hours"),
         max_gpu_labs=_whole(form.max_gpu_labs, "max_gpu_labs"),
-        allowance=optional_hours(form.allowance_hours) or 0,
+        allowance=optional_hours(form.allowance_hours, "allowance_hours", least=0) or 0,
     )
 
 
@@ -125,10 +167,10 @@ def limits(form: LimitsForm, now: CohortSpec) -> CohortSpec:
     """The cohort with these limits; all else stays. Raises No for what cannot be read."""
     return replace(
         now,
-        ends=with_zone(form.ends, now.timezone) or now.ends,
+        ends=_moved(form.ends, now.ends, now.timezone),
         lab_max_minutes=_whole(form.lab_max_minutes, "lab_max_minutes"),
-        learner_cap=optional_hours(form.learner_hours),
-        daily_cap=optional_hours(form.daily_hours),
+        learner_cap=optional_hours(form.learner_hours, "learner_hours"),
+        daily_cap=optional_hours(form.daily_hours, "daily_hours"),
         max_gpu_labs=_whole(form.max_gpu_labs, "max_gpu_labs"),
     )
 
@@ -139,9 +181,15 @@ def about(form: AboutForm, now: CohortSpec) -> CohortSpec:
         now,
         name=form.name,
         organisation=form.organisation,
-        starts=with_zone(form.starts, now.timezone) or now.starts,
+        starts=_moved(form.starts, now.starts, now.timezone),
         courses=form.courses,
     )
+
+
+def _moved(typed: str, now: str, zone: str) -> str:
+    """The moment typed; `now` where the field is as it was filled in, which has no seconds."""
+    same = not typed.strip() or typed.strip() == local(datetime.fromisoformat(now), zone)
+    return now if same else with_zone(typed, zone)
 
 
 def about_of(row: Cohort) -> AboutForm:
@@ -149,6 +197,18 @@ def about_of(row: Cohort) -> AboutForm:
     starts = local(row.starts_at, row.timezone)
     return AboutForm(
         name=row.name, organisation=row.organisation, starts=starts, courses=list(row.courses)
+    )
+
+
+def limits_of(row: Cohort) -> LimitsForm:
+    """The form as the cohort is now; what instructors may still grant stays empty."""
+    spent = row.lab_max_ms
+    return LimitsForm(
+        ends=local(row.ends_at, row.timezone),
+        lab_max_minutes=_shown(None if spent is None else spent // 60_000),
+        learner_hours=_shown_hours(row.learner_cap),
+        daily_hours=_shown_hours(row.daily_cap),
+        max_gpu_labs=_shown(row.max_gpu_labs),
     )
 
 
@@ -196,9 +256,9 @@ def day_start(text: str, zone: str) -> datetime | None:
     try:
         day = date.fromisoformat(text.strip())
     except ValueError:
-        raise No("day_unreadable", value=text[:40]) from None
+        raise No("day_unreadable", value=text.strip()) from None
     if not 2000 <= day.year <= 2200:
-        raise No("day_unreadable", value=text[:40])
+        raise No("day_unreadable", value=text.strip())
     return datetime.combine(day, time(), ZoneInfo(zone))
 
 
@@ -228,17 +288,39 @@ def whole(text: str, field: str) -> int:
     try:
         return int(text.strip())
     except ValueError:
-        raise No("number_unreadable", field=field, value=text[:40]) from None
+        raise No("number_unreadable", field=field, value=text.strip()) from None
 
 
-def optional_hours(text: str) -> int | None:
-    """Units for GPU-hours as typed; None for an empty text. Raises No."""
-    return hours(text) if text.strip() else None
+LONGEST_REASON = 900
+"""Characters of a reason."""
 
 
-def hours(text: str) -> int:
+def given(reason: str) -> str:
+    """A reason as typed. Raises No when it says nothing, or tells a story."""
+    text = reason.strip()
+    if not text:
+        raise No("reason_missing")
+    if len(text) > LONGEST_REASON:
+        raise No("text_long", field="reason", most=LONGEST_REASON, length=len(text))
+    return text
+
+
+def optional_hours(text: str, field: str = "hours", least: int = 1) -> int | None:
+    """Units for GPU-hours as typed; None for an empty text. Raises No naming the field."""
+    if not text.strip():
+        return None
+    amount = hours(text, field)
+    if amount < least:
+        raise No("amount_not_positive" if least else "amount_negative", field=field)
+    return amount
+
+
+def hours(text: str, field: str = "hours") -> int:
     """Units for GPU-hours as typed, also with a thousands separator. Raises No."""
     try:
-        return gpu_hours(text.replace(",", ""))
-    except (ValueError, ZeroDivisionError):
-        raise No("amount_unreadable", value=text[:40]) from None
+        amount = gpu_hours(text.replace(",", ""))
+    except ValueError:
+        raise No("amount_unreadable", field=field, value=text.strip()) from None
+    if abs(amount) > ledger.LARGEST:
+        raise No("amount_absurd", field=field)
+    return amount

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,11 @@ from web import formats, i18n
 from web.i18n import gettext as _
 
 LOCALE = Path(__file__).parent / "locale"
+
+_LONGEST = 80
+"""Characters of what was typed that a sentence repeats."""
+
+_TYPED = ("value", "username", "code", "course", "cohort", "kind", "role")
 
 
 class Said(Exception):
@@ -79,16 +84,40 @@ def words(code: str) -> str:
     }.get(code, code)
 
 
+def field_name(field: str) -> str:
+    """A field of a form as its label says it; one without a label as it is."""
+    return {
+        "starts": _("Begins"),
+        "ends": _("Ends"),
+        "expires": _("Valid until"),
+        "seats": _("Seats"),
+        "name": _("Name"),
+        "organisation": _("Organisation"),
+        "reason": _("Reason"),
+        "lab_max_minutes": _("Longest GPU lab in minutes"),
+        "max_gpu_labs": _("GPU labs at the same time"),
+    }.get(field, field)
+
+
 def _readable(key: str, value: Any, zone: str) -> Any:
     if isinstance(value, datetime):
         return formats.moment(value, zone)
-    if key == "left":
-        return gpu_time(value)
-    if key == "whom":
-        return value or _("the organiser")
-    if key == "wait_seconds":
-        return formats.duration(value)
-    return reason(value) if key == "reason" else value
+    said: dict[str, Callable[[Any], Any]] = {
+        "field": field_name,
+        "left": gpu_time,
+        "whom": lambda whom: whom or _("the organiser"),
+        "wait_seconds": formats.duration,
+        "reason": reason,
+    }
+    if key in said:
+        return said[key](value)
+    return _short(value) if key in _TYPED else value
+
+
+def _short(value: Any) -> Any:
+    """Somebody may have pasted a whole page into a field."""
+    text = str(value)
+    return f"{text[:_LONGEST]}…" if len(text) > _LONGEST else value
 
 
 def _sentences() -> dict[str, str]:
@@ -187,6 +216,7 @@ def _form_sentences() -> dict[str, str]:
     """Values that cannot be."""
     return {
         "amount_not_positive": _("The amount must be more than zero (a correction may be less)."),
+        "amount_negative": _("The amount cannot be less than zero."),
         "amount_absurd": _("This amount is too large to be meant. At most 330,000 GPU-hours."),
         "amount_unreadable": _("%(value)s is not a number of GPU-hours. Write for example 12.5."),
         "correction_too_large": _(
@@ -197,12 +227,15 @@ def _form_sentences() -> dict[str, str]:
         "refund_open": _("This lab still runs. Refund it when it has ended."),
         "refund_amount": _("A refund can be at most what the lease %(lease)s was charged."),
         "day_unreadable": _("%(value)s is not a day. Write for example 2027-03-31."),
+        "time_missing": _("%(field)s: give a date and a time."),
         "time_unreadable": _(
-            "%(field)s = %(value)s: not a time. Write for example 2026-12-01T09:00:00+09:00."
+            "%(field)s: “%(value)s” is not a time of the years 2000 to 2200. Write for example "
+            "2026-12-01T09:00+09:00."
         ),
         "time_without_zone": _(
-            "%(field)s = %(value)s: needs a zone, for example 2026-12-01T09:00:00+09:00."
+            "%(field)s: “%(value)s” needs a time zone, for example 2026-12-01T09:00+09:00."
         ),
+        "text_long": _("%(field)s: at most %(most)s characters; these are %(length)s."),
         "window_time": _(
             "A reserved window must end after it begins, last 7 days at most, and not be over yet."
         ),
@@ -222,8 +255,8 @@ def _form_sentences() -> dict[str, str]:
         "cohort_name": _("A cohort needs a name."),
         "zone_unknown": _("%(value)s is not a time zone. Write for example Asia/Seoul."),
         "course_unknown": _("There is no course %(course)s. Known: %(known)s."),
-        "number_unreadable": _("%(field)s = %(value)s: not a whole number."),
-        "number_out_of_range": _("%(field)s = %(value)s: must be from %(least)s to %(most)s."),
+        "number_unreadable": _("%(field)s: “%(value)s” is not a whole number."),
+        "number_out_of_range": _("%(field)s must be from %(least)s to %(most)s, not %(value)s."),
     }
 
 

@@ -98,7 +98,7 @@ def test_what_instructors_may_grant(service: Running) -> None:
         assert session.get_one(Cohort, "kt").allowance == HOUR * 3 // 2, "empty: it stays"
     refused = service.send(f"{BASE}/limits", allowance_hours="-1")
     assert refused.status_code == 409
-    assert "must be from 0" in refused.text
+    assert "cannot be less than zero" in refused.text
     service.sign_in("teacher")
     assert service.send(f"{BASE}/limits", allowance_hours="9").status_code == 403
 
@@ -123,9 +123,9 @@ def test_a_window_with_labs_started_before(service: Running) -> None:
 @pytest.mark.parametrize(
     ("form", "words"),
     [
-        ({"learner_hours": "-1"}, "must be from 1"),
+        ({"learner_hours": "-1"}, "must be more than zero"),
         ({"learner_hours": "many"}, "not a number of GPU-hours"),
-        ({"daily_hours": "1e40"}, "must be from 1"),
+        ({"daily_hours": "9" * 16}, "too large to be meant"),
         ({"lab_max_minutes": "0"}, "must be from 1 to 10080"),
         ({"lab_max_minutes": "ten"}, "not a whole number"),
         ({"max_gpu_labs": "-3"}, "must be from 1 to 10000"),
@@ -146,7 +146,7 @@ def test_limits_that_cannot_be(service: Running, form: dict[str, str], words: st
         ({"kind": "grant", "hours": "-5", "reason": "x"}, "must be more than zero"),
         ({"kind": "grant", "hours": "0", "reason": "x"}, "must be more than zero"),
         ({"kind": "top-up", "hours": "400000", "reason": "x"}, "too large to be meant"),
-        ({"kind": "top-up", "hours": "1e400", "reason": "x"}, "too large to be meant"),
+        ({"kind": "top-up", "hours": "1e999999999", "reason": "x"}, "not a number"),
         ({"kind": "correction", "hours": "-1000", "reason": "x"}, "cannot take back what is used"),
         ({"kind": "gift", "hours": "5", "reason": "x"}, "no kind of entry"),
         ({"kind": "grant", "hours": "5", "reason": " "}, "Give a reason"),

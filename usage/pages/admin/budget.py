@@ -11,7 +11,17 @@ from starlette.responses import Response
 from core.ids import new_id
 from usage import desk, forecast, forms
 from usage.api_internal import Service, Zone
-from usage.pages.admin.common import Admin, Me, check_may_answer, cohort_of, do, role_in, words
+from usage.pages.admin.common import (
+    NO_SLIP,
+    Admin,
+    Me,
+    Slip,
+    check_may_answer,
+    cohort_of,
+    do,
+    role_in,
+    words,
+)
 from usage.retention import dates
 from usage.service import Usage
 from web.auth import Person
@@ -38,11 +48,12 @@ def book(
     form: Annotated[forms.BookingForm, Form()],
 ) -> Response:
     """Book a top-up, grant or correction. The form's key books once, however often it is sent."""
-    return _do(request, service, cohort, me, zone)(
-        lambda: service.book(
-            cohort, form.kind, forms.hours(form.hours), me.name, form.reason, f"form:{form.key}"
-        )
-    )
+
+    def act() -> None:
+        amount, why = forms.hours(form.hours), forms.given(form.reason)
+        service.book(cohort, form.kind, amount, me.name, why, f"form:{form.key}")
+
+    return _do(request, service, cohort, me, zone)(act, form="book", typed=form.model_dump())
 
 
 @router.post("/cohorts/{cohort}/refunds")
@@ -55,16 +66,13 @@ def refund(
     form: Annotated[forms.RefundForm, Form()],
 ) -> Response:
     """Give back what an ended lab was charged, or a part of it."""
-    return _do(request, service, cohort, me, zone)(
-        lambda: service.refund(
-            cohort,
-            form.lease,
-            forms.optional_hours(form.hours),
-            me.name,
-            form.reason,
-            f"form:{form.key}",
-        )
-    )
+
+    def act() -> None:
+        amount, why = forms.optional_hours(form.hours), forms.given(form.reason)
+        service.refund(cohort, form.lease, amount, me.name, why, f"form:{form.key}")
+
+    name = f"refund-{form.lease}"
+    return _do(request, service, cohort, me, zone)(act, form=name, typed=form.model_dump())
 
 
 @router.post("/cohorts/{cohort}/requests/{request_id}")
@@ -80,7 +88,7 @@ def decide(
     """Answer a request for more: instructors within the cohort's allowance, admins without."""
     check_may_answer(service, me, cohort)
     return _do(request, service, cohort, me, zone)(
-        lambda: service.decide(request_id, cohort, grant, me.name, me.admin)
+        lambda: service.decide(request_id, cohort, grant, me.name, me.admin), form="requests"
     )
 
 
@@ -89,7 +97,7 @@ def _do(request: Request, service: Usage, cohort: str, me: Person, zone: str) ->
         do,
         back=f"/cohorts/{cohort}",
         zone=zone,
-        show=lambda problem: _page(request, service, me, cohort, problem),
+        show=lambda slip: _page(request, service, me, cohort, slip),
     )
 
 
@@ -98,7 +106,7 @@ def _page(
     service: Usage,
     me: Person,
     cohort: str,
-    problem: str = "",
+    slip: Slip = NO_SLIP,
     pace: forecast.Pace = "week",
 ) -> Response:
     role = role_in(service, me, cohort)
@@ -110,8 +118,7 @@ def _page(
         return render(
             request,
             "usage/cohort.html",
-            409 if problem else 200,
-            problem=problem,
+            slip.status,
             page=page,
             outlook=outlook,
             burn=forecast.chart(entries, outlook),
@@ -119,5 +126,5 @@ def _page(
             may_change=me.admin,
             may_answer=role in ("site", "instructor", "admin"),
             key=new_id("entry"),
-            **words(request),
+            **words(request, slip),
         )

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from core.wire import GpuNeed
 from usage import desk, forms, views
 from usage.api_internal import Service, Zone
-from usage.pages.admin.common import Admin, cohort_of, do, words
+from usage.pages.admin.common import NO_SLIP, Admin, Slip, cohort_of, do, words
 from usage.retention import dates
 from usage.service import Usage
 from web.pages import render
@@ -55,11 +55,18 @@ def create(
     """Create a cohort; one that is there is not changed."""
 
     def act() -> None:
-        spec, grant = forms.cohort_spec(form), forms.optional_hours(form.grant_hours)
+        spec = forms.cohort_spec(form)
+        grant = forms.optional_hours(form.grant_hours, "grant_hours")
         service.create_cohort(spec, grant, form.copied_from if form.staff else "", me.name)
 
     back = f"/cohorts/{form.id.strip()}"
-    return do(act, back, zone, lambda problem: _new(request, service, form, problem))
+    return do(
+        act,
+        back,
+        zone,
+        lambda slip: _new(request, service, form, slip),
+        typed=form.model_dump(),
+    )
 
 
 @router.get("/cohorts/{cohort}/settings")
@@ -80,7 +87,9 @@ def set_about(
     """Change name, organisation, beginning and courses."""
     now = views.spec_of(cohort_of(service, cohort))
     return _do(request, service, cohort, zone)(
-        lambda: service.put_cohort(forms.about(form, now), me.name)
+        lambda: service.put_cohort(forms.about(form, now), me.name),
+        form="about",
+        typed=form.model_dump(),
     )
 
 
@@ -97,11 +106,12 @@ def set_limits(
     now = views.spec_of(cohort_of(service, cohort))
 
     def act() -> None:
+        allowance = forms.optional_hours(form.allowance_hours, "allowance_hours", least=0)
         service.put_cohort(forms.limits(form, now), me.name)
-        if form.allowance_hours.strip():
-            service.set_allowance(cohort, forms.hours(form.allowance_hours), me.name)
+        if allowance is not None:
+            service.set_allowance(cohort, allowance, me.name)
 
-    return _do(request, service, cohort, zone)(act)
+    return _do(request, service, cohort, zone)(act, form="limits", typed=form.model_dump())
 
 
 @router.post("/cohorts/{cohort}/windows")
@@ -120,7 +130,7 @@ def add_window(
         need = GpuNeed(form.isolation)
         service.add_window(cohort, form.starts, form.ends, seats, need, me.name, form.prestart)
 
-    return _do(request, service, cohort, zone)(act)
+    return _do(request, service, cohort, zone)(act, form="windows", typed=form.model_dump())
 
 
 @router.post("/cohorts/{cohort}/windows/{window}/remove")
@@ -129,7 +139,7 @@ def remove_window(
 ) -> Response:
     """Give reserved places up."""
     return _do(request, service, cohort, zone)(
-        lambda: service.remove_window(cohort, window, me.name)
+        lambda: service.remove_window(cohort, window, me.name), form="windows"
     )
 
 
@@ -148,7 +158,7 @@ def set_retention(
         row = cohort_of(service, cohort)
         service.set_keep_until(cohort, forms.day_end(until, row.timezone), me.name)
 
-    return _do(request, service, cohort, zone)(act)
+    return _do(request, service, cohort, zone)(act, form="retention", typed={"until": until})
 
 
 def _do(request: Request, service: Usage, cohort: str, zone: str) -> partial[Response]:
@@ -156,36 +166,36 @@ def _do(request: Request, service: Usage, cohort: str, zone: str) -> partial[Res
         do,
         back=f"/cohorts/{cohort}/settings",
         zone=zone,
-        show=lambda problem: _settings(request, service, cohort, problem),
+        show=lambda slip: _settings(request, service, cohort, slip),
     )
 
 
-def _new(request: Request, service: Usage, form: forms.CohortForm, problem: str = "") -> Response:
+def _new(
+    request: Request, service: Usage, form: forms.CohortForm, slip: Slip = NO_SLIP
+) -> Response:
     with service.database.read() as session:
         others = desk.list_cohorts(session)
-    status = 409 if problem else 200
     return render(
         request,
         "usage/cohort_new.html",
-        status,
+        slip.status,
         form=form,
-        problem=problem,
         others=others,
-        **words(request),
+        **words(request, slip),
     )
 
 
-def _settings(request: Request, service: Usage, cohort: str, problem: str = "") -> Response:
+def _settings(request: Request, service: Usage, cohort: str, slip: Slip = NO_SLIP) -> Response:
     row = cohort_of(service, cohort)
     with service.database.read() as session:
         return render(
             request,
             "usage/cohort_settings.html",
-            409 if problem else 200,
-            problem=problem,
+            slip.status,
             cohort=row,
             windows=desk.windows_of(session, cohort),
             about=forms.about_of(row),
+            limits=forms.limits_of(row),
             deletion=dates.of(row, request.app.state.settings.usage.keep_days),
-            **words(request),
+            **words(request, slip),
         )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from fastapi import Depends, HTTPException, Request
 from starlette.responses import RedirectResponse, Response
 
-from usage import texts, views
+from usage import forms, texts, views
 from usage.home import STAFF
 from usage.models import Cohort, Membership
 from usage.refusals import No
@@ -21,8 +22,29 @@ Me = Annotated[Person, Depends(signed_in)]
 
 BASE = "/services/usage/admin"
 
-Show = Callable[[str], Response]
-"""Draws the page again with a problem."""
+
+@dataclasses.dataclass(frozen=True)
+class Slip:
+    """A refused form on its way back to its page; an empty sentence: nothing was refused."""
+
+    sentence: str = ""
+    form: str = ""
+    """Which of the page's forms, as its template names it."""
+    field: str = ""
+    """Which of its fields; empty: the form as a whole."""
+    typed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """What stood in the fields; shown again."""
+
+    @property
+    def status(self) -> int:
+        """The status of the page that shows it."""
+        return 409 if self.sentence else 200
+
+
+NO_SLIP = Slip()
+
+Show = Callable[[Slip], Response]
+"""Draws the page again with what was refused."""
 
 
 def cohort_of(service: Usage, cohort: str) -> Cohort:
@@ -58,18 +80,34 @@ def check_may_answer(service: Usage, me: Person, cohort: str) -> None:
         raise HTTPException(403, _("Only instructors may answer requests."))
 
 
-def do(act: Callable[[], Any], back: str, zone: str, show: Show) -> Response:
-    """Act and go `back` (below the pages of administration); a refusal is shown on the page."""
+def slip(no: No, zone: str, form: str = "", typed: Mapping[str, Any] | None = None) -> Slip:
+    """The refusal `no` of `form`, in which `typed` stood."""
+    typed = typed or {}
+    return Slip(texts.sentence(no, zone), form, forms.field_of(no, typed), typed)
+
+
+def do(
+    act: Callable[[], Any],
+    back: str,
+    zone: str,
+    show: Show,
+    form: str = "",
+    typed: Mapping[str, Any] | None = None,
+) -> Response:
+    """Act and go `back` (below the pages of administration), where `form` says that it was done; a
+    refusal is shown on the page, at the field that it is about."""
     try:
         act()
     except No as no:
-        return show(texts.sentence(no, zone))
-    return RedirectResponse(BASE + back, 303)
+        return show(slip(no, zone, form, typed))
+    return RedirectResponse(f"{BASE}{back}?done={form}#{form}" if form else BASE + back, 303)
 
 
-def words(request: Request) -> dict[str, Any]:
-    """What most of these pages say things with."""
+def words(request: Request, refused: Slip = NO_SLIP) -> dict[str, Any]:
+    """What these pages say things with, and what was refused or done."""
     return {
+        "slip": refused,
+        "done": "" if refused.sentence else request.query_params.get("done", ""),
         "courses": request.app.state.courses,
         "gpu_time": texts.gpu_time,
         "exact": texts.exact_seconds,

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Form, HTTPException, Request
 from starlette.responses import Response
 
-from usage import codes, desk, forms, texts, views
+from usage import codes, desk, forms, views
 from usage.api_internal import Service, Zone
-from usage.pages.admin.common import Admin, Me, cohort_of, do, role_in
-from usage.refusals import No
+from usage.pages.admin.common import NO_SLIP, Admin, Me, Slip, cohort_of, do, role_in, words
 from usage.roster import expected
 from usage.service import Usage
 from web.auth import Person
@@ -38,16 +37,12 @@ def enrol(
     form: Annotated[forms.MemberForm, Form()],
 ) -> Response:
     """Put a person into the cohort or change their role."""
-    return _do(
-        request,
-        service,
-        zone,
-        me,
-        cohort,
-        lambda: service.enrol(
-            cohort, form.username.strip(), form.role, name=form.name.strip(), actor=me.name
-        ),
-    )
+
+    def act() -> None:
+        name = form.username.strip()
+        service.enrol(cohort, name, form.role, name=form.name.strip(), actor=me.name)
+
+    return _do(request, service, zone, me, cohort)(act, form="member", typed=form.model_dump())
 
 
 @router.post("/cohorts/{cohort}/members/{username}/remove")
@@ -63,11 +58,10 @@ def remove(
     """End a membership."""
 
     def act() -> None:
-        if not reason.strip():
-            raise No("reason_missing")
-        service.remove_member(cohort, username, me.name, reason)
+        service.remove_member(cohort, username, me.name, forms.given(reason))
 
-    return _do(request, service, zone, me, cohort, act)
+    typed = {"reason": reason, "username": username}
+    return _do(request, service, zone, me, cohort)(act, form="members", typed=typed)
 
 
 @router.post("/cohorts/{cohort}/expected/{place}/{what}")
@@ -84,7 +78,9 @@ def decide_expected(
     acts = {"confirm": service.confirm_expected, "remove": service.forget_expected}
     if what not in acts:
         raise HTTPException(404)
-    return _do(request, service, zone, me, cohort, lambda: acts[what](cohort, place, me.name))
+    return _do(request, service, zone, me, cohort)(
+        lambda: acts[what](cohort, place, me.name), form="expected"
+    )
 
 
 @router.post("/cohorts/{cohort}/codes")
@@ -105,7 +101,7 @@ def create_code(
         expires = forms.with_zone(form.expires, local)
         service.put_code(form.code, cohort, seats, expires, form.role, me.name)
 
-    return _do(request, service, zone, me, cohort, act)
+    return _do(request, service, zone, me, cohort)(act, form="codes", typed=form.model_dump())
 
 
 @router.get("/cohorts/{cohort}/codes/{code}/sheet")
@@ -127,28 +123,28 @@ def sheet(request: Request, cohort: str, code: str, service: Service, _me: Admin
         )
 
 
-def _do(
-    request: Request, service: Usage, zone: str, me: Person, cohort: str, act: Callable[[], object]
+def _do(request: Request, service: Usage, zone: str, me: Person, cohort: str) -> partial[Response]:
+    return partial(
+        do,
+        back=f"/cohorts/{cohort}/people",
+        zone=zone,
+        show=lambda slip: _page(request, service, me, cohort, slip),
+    )
+
+
+def _page(
+    request: Request, service: Usage, me: Person, cohort: str, slip: Slip = NO_SLIP
 ) -> Response:
-    def show_again(problem: str) -> Response:
-        return _page(request, service, me, cohort, problem)
-
-    return do(act, f"/cohorts/{cohort}/people", zone, show_again)
-
-
-def _page(request: Request, service: Usage, me: Person, cohort: str, problem: str = "") -> Response:
     row = cohort_of(service, cohort)
     with service.database.read() as session:
         return render(
             request,
             "usage/people.html",
-            409 if problem else 200,
-            problem=problem,
+            slip.status,
             cohort=row,
             members=desk.members(session, cohort),
             expected=expected.of_cohort(session, cohort) if me.admin else [],
             codes=codes.all_of(session, cohort) if me.admin else [],
             may_change=me.admin,
-            gpu_time=texts.gpu_time,
-            words=texts.words,
+            **words(request, slip),
         )
