@@ -10,6 +10,7 @@ import asyncio
 import logging
 import math
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from jupyterhub import orm
@@ -215,7 +216,7 @@ class SignUpHandler(_Speaking, native.LocalBase):  # type: ignore[misc]
             )
         except SignUpError as error:
             if error.field == "code":
-                _CODE_ATTEMPTS.failed(self.request.remote_ip)
+                _CODE_ATTEMPTS.failed(asked_by(self.request.headers))
             self.set_status(400 if error.field else 503)
             await self._page(signup.values(form), str(error), error.field)
             return
@@ -227,7 +228,7 @@ class SignUpHandler(_Speaking, native.LocalBase):  # type: ignore[misc]
         self.redirect(self.get_next_url(user, default=course_page(enrolment)))
 
     def _slow_down(self) -> None:
-        if _CODE_ATTEMPTS.blocked_s(self.request.remote_ip):
+        if _CODE_ATTEMPTS.blocked_s(asked_by(self.request.headers)):
             raise SignUpError(self.say(signup.TOO_MANY), "")
 
     async def _page(self, form: dict[str, Any], problem: str = "", field: str = "") -> None:
@@ -242,6 +243,18 @@ class SignUpHandler(_Speaking, native.LocalBase):  # type: ignore[misc]
                 consent=self.authenticator.consent,
             )
         )
+
+
+def asked_by(headers: Mapping[str, str]) -> str:
+    """The address that a request came from; empty for this machine's own.
+
+    Proxies append to ``X-Forwarded-For``, so only what stands last was not written by the sender:
+    ours, or before it the one of a TLS proxy on this machine. ``X-Real-Ip``, which Tornado would
+    believe, anybody can send.
+    """
+    chain = [one.strip() for one in headers.get("X-Forwarded-For", "").split(",")]
+    away = [one for one in chain if one.removeprefix("::ffff:") not in ("", "127.0.0.1", "::1")]
+    return away[-1] if away else ""
 
 
 def course_page(enrolment: Enrolment) -> str:

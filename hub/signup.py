@@ -24,8 +24,13 @@ MOST_PASSWORD_BYTES = 72
 _USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,31}")
 _EMAIL = re.compile(r"[A-Za-z0-9.+_-]+@[A-Za-z0-9._-]+\.[A-Za-z]+")
 
-Gettext = Callable[[str], str]
 T = TypeVar("T")
+
+
+class Say(Protocol):
+    """A message in the reader's language, with its ``{values}`` filled in."""
+
+    def __call__(self, message: str, **values: object) -> str: ...
 
 
 def N_(message: str) -> str:
@@ -118,7 +123,7 @@ async def sign_up(
     codes: Codes,
     consent: Consent,
     language: str,
-    say: Gettext,
+    say: Say,
 ) -> Enrolment:
     """Create the account, take the seat and record the consent; the seat.
 
@@ -149,7 +154,7 @@ async def sign_up(
     return enrolment
 
 
-async def _asked(answer: Awaitable[T], say: Gettext) -> T:
+async def _asked(answer: Awaitable[T], say: Say) -> T:
     """The usage service's answer. Raises SignUpError with its refusal, or when there is none."""
     try:
         return await answer
@@ -161,7 +166,7 @@ async def _asked(answer: Awaitable[T], say: Gettext) -> T:
         raise SignUpError(say(USAGE_DOWN)) from error
 
 
-def check(form: Form, accounts: Accounts, consent: Consent, language: str, say: Gettext) -> None:
+def check(form: Form, accounts: Accounts, consent: Consent, language: str, say: Say) -> None:
     """Raise SignUpError for the first field that cannot be used."""
     for wrong, field, message in (
         (not form.code, "code", N_("Please enter the event code you were given.")),
@@ -195,8 +200,7 @@ def check(form: Form, accounts: Accounts, consent: Consent, language: str, say: 
         raise SignUpError(say(NAME_TAKEN), "username")
     for item in consent.required:
         if item.id not in form.accepted:
-            text = say(CONSENT_NEEDED).format(item=item.title.in_(language))
-            raise SignUpError(text, "consent")
+            raise SignUpError(say(CONSENT_NEEDED, item=item.title.in_(language)), "consent")
 
 
 def password_problem(password: str, username: str, common: Callable[[str], bool]) -> str:

@@ -43,6 +43,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,  # it would go to whatever host the request names
         lifespan=lifespan,
         dependencies=[Depends(csrf.guard)],
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core import i18n as languages
@@ -34,6 +35,9 @@ class Envelope:
         """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if scope["path"] == self._root:  # as people type it
+            await RedirectResponse(f"{self._root}/", 308)(scope, receive, send)
             return
         scope["root_path"] = self._root  # routes are declared without it
         request = Request(scope, receive)

@@ -1,8 +1,8 @@
 """What a browser may do with our pages: headers, where a redirect may go, forged posts.
 
 A post to a page must come from our own site (``Sec-Fetch-Site``, else ``Origin``) and carry the
-page's token: an HMAC over a cookie that only our pages can set. Calls with an ``Authorization``
-header are exempt, since no other site can make a browser send one.
+page's token: an HMAC over a cookie that only our pages can set. Calls with a token in
+``Authorization`` are exempt, since no other site can make a browser send one.
 """
 
 from __future__ import annotations
@@ -55,6 +55,16 @@ def from_our_site(headers: Mapping[str, str], scheme_host: str) -> bool:
         return site == "same-origin"
     origin = headers.get("origin")
     return origin is None or origin == scheme_host
+
+
+def by_token(headers: Mapping[str, str]) -> bool:
+    """True for a call by a lab or a process of ours, with its token.
+
+    Not for ``Basic``: ``http://x:y@host/`` in another site's link makes a browser send that, and a
+    person's cookies along with it.
+    """
+    scheme = headers.get("authorization", "").partition(" ")[0]
+    return scheme.lower() in ("token", "bearer")
 
 
 def origin_of(url: str) -> str:

@@ -320,8 +320,9 @@ def test_those_named_do_pass(usage: Service, grader: Service) -> None:
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
         {"Sec-Fetch-Site": "", "Origin": "https://evil.example"},
+        {"Sec-Fetch-Site": "cross-site", "Authorization": "Basic eDp5", "X-CSRF-Token": ""},
     ],
-    ids=["no token", "wrong token", "cross-site", "same-site", "foreign origin"],
+    ids=["no token", "wrong token", "cross-site", "same-site", "foreign origin", "x:y@host"],
 )
 def test_forged_posts_are_refused(headers: dict[str, str], usage: Service, grader: Service) -> None:
     tried = 0
@@ -356,6 +357,21 @@ def test_redirects_stay_here(target: str, usage: Service) -> None:
     found = httpx.URL(hub.origin).join(where)
     assert found.host == httpx.URL(hub.origin).host, where
     assert "set-cookie" not in where.lower().split("\n")[1:2]
+
+
+def test_no_redirect_repeats_the_host_of_a_request(usage: Service, grader: Service) -> None:
+    for service in (usage, grader):
+        for path in ("", "/", "/courses/intro/", "/healthz/", "/admin/", "//evil.example/"):
+            answer = service.client.get(
+                f"/services/{service.name}{path}",
+                headers={"Host": "evil.example", "X-Forwarded-Host": "evil.example"},
+                follow_redirects=False,
+            )
+            where = answer.headers.get("location", "")
+            assert where == "" or where.startswith("/"), (path, where)
+            assert "evil" not in where and "http://evil" not in answer.text, path
+        typed = service.client.get(f"/services/{service.name}", follow_redirects=False)
+        assert (typed.status_code, typed.headers["location"]) == (308, f"/services/{service.name}/")
 
 
 def test_long_and_hostile_names(usage: Service, caplog: pytest.LogCaptureFixture) -> None:

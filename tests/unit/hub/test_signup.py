@@ -10,6 +10,7 @@ import pytest
 from core import consent
 from core.wire import Enrolment, Refusal
 from hub.attempts import Attempts
+from hub.signin import asked_by
 from hub.signup import Form, SignUpError, sign_up
 from usage.client import ConsentGiven, Refused, UsageUnavailable
 
@@ -74,7 +75,11 @@ class Codes:
 
 
 def attempt(form: Form, accounts: Accounts, codes: Codes) -> None:
-    asyncio.run(sign_up(form, accounts, codes, TEXT, "en", lambda text: text))
+    def say(message: str, **values: object) -> str:
+        """As the sign-up page does: values always filled in."""
+        return message.format(**values)
+
+    asyncio.run(sign_up(form, accounts, codes, TEXT, "en", say))
 
 
 def test_an_account_and_a_seat() -> None:
@@ -197,3 +202,23 @@ def test_no_limit_blocks_nobody() -> None:
     for _ in range(3):
         attempts.failed("ann")
         assert attempts.blocked_s("ann") == 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "address"),
+    [
+        ({"X-Forwarded-For": "203.0.113.9"}, "203.0.113.9"),
+        ({"X-Forwarded-For": "198.51.100.1, 203.0.113.9"}, "203.0.113.9"),
+        ({"X-Forwarded-For": "198.51.100.1,203.0.113.9,127.0.0.1"}, "203.0.113.9"),
+        ({"X-Forwarded-For": "203.0.113.9, ::ffff:127.0.0.1"}, "203.0.113.9"),
+        ({"X-Forwarded-For": "203.0.113.9", "X-Real-Ip": "198.51.100.1"}, "203.0.113.9"),
+        ({"X-Real-Ip": "198.51.100.1"}, ""),
+        ({"X-Forwarded-For": "127.0.0.1"}, ""),
+        ({"X-Forwarded-For": ", ,"}, ""),
+        ({}, ""),
+    ],
+)
+def test_nobody_chooses_the_address_that_wrong_codes_are_counted_for(
+    headers: dict[str, str], address: str
+) -> None:
+    assert asked_by(headers) == address

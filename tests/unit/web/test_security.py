@@ -53,6 +53,21 @@ def test_whose_post_it_is(headers: dict[str, str], ours: bool) -> None:
     assert security.from_our_site(headers, security.origin_of("https://DLI.example/x")) is ours
 
 
+@pytest.mark.parametrize(
+    ("headers", "exempt"),
+    [
+        ({"authorization": "token abc"}, True),
+        ({"authorization": "Bearer abc"}, True),
+        ({"authorization": "Basic eDp5"}, False),  # from http://x:y@host/ in a link
+        ({"authorization": "Negotiate abc"}, False),
+        ({"authorization": ""}, False),
+        ({}, False),
+    ],
+)
+def test_only_a_token_stands_in_for_a_page(headers: dict[str, str], exempt: bool) -> None:
+    assert security.by_token(headers) is exempt
+
+
 def test_a_token_belongs_to_one_cookie_one_session_and_one_key() -> None:
     token = security.csrf_token(b"key", "cookie", "session")
     assert token == security.csrf_token(b"key", "cookie", "session")
