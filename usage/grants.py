@@ -67,7 +67,8 @@ def limit(lab: Running) -> tuple[int, Reason]:
     end = lab.held_ms + max(0, lab.to_end_ms)
     if lab.closing and lab.grant_ms < min(lab.limit_ms, end):
         return lab.grant_ms, lab.closing
-    return (lab.limit_ms, "lab_max") if lab.limit_ms <= end else (end, "cohort_end")
+    # A lab that began shortly before the cohort's end has that as its longest time, too.
+    return (lab.limit_ms, "lab_max") if lab.limit_ms < end else (end, "cohort_end")
 
 
 def extension(lab: Running, funds: Funds, window_ms: int) -> int:

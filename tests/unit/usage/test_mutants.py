@@ -225,7 +225,7 @@ MUTANTS = [
     Mutant(
         "the cohort's end is ignored",
         grants.limit,
-        "lab.limit_ms <= end",
+        "lab.limit_ms < end",
         "True",
         _ready(L.test_a_cohort_that_is_ended_mid_session_stops_its_labs),
     ),
