@@ -71,6 +71,7 @@ export class StatusModel {
       this._status = status;
       this._stale = false;
       this._retry = RETRY_MS;
+      this._signedIn = false;
       if (wasStale) {
         this._found.emit();
       }
@@ -80,10 +81,12 @@ export class StatusModel {
       if (code === 404) {
         return null; // not a lab of the platform: nothing to show
       }
-      if (code === 403) {
-        await signInAgain();
-      }
       this._stale = true;
+      if (code === 403 && !this._signedIn) {
+        this._signedIn = true; // once: who has signed out is not asked for again and again
+        await signInAgain();
+        return BETWEEN_MS;
+      }
       const wait = this._retry;
       this._retry = Math.min(MOST_RETRY_MS, wait * 1.5);
       return wait;
@@ -96,6 +99,7 @@ export class StatusModel {
   private _found = new Signal<this, void>(this);
   private _next = 0;
   private _retry = RETRY_MS;
+  private _signedIn = false;
   private _stale = false;
   private _status: ILabStatus | null = null;
 }
