@@ -32,6 +32,8 @@ CAPABILITIES = ["SYS_ADMIN", "SETUID", "SETGID", "SETPCAP", "KILL"]
 """Of the zygote's container, which runs no learner's byte: namespaces and mounts; becoming an
 unprivileged uid; emptying the bounding set; ending forks of another uid. A fork has none."""
 START_SECONDS = 180
+SEND_SECONDS = 60
+"""A container that takes nothing for so long (stopped, or its engine is) is given up."""
 LIFE_SECONDS = 24 * 3600
 """Label `dli.until`: after it anybody may remove the container."""
 _BASE_MB = 1536
@@ -183,7 +185,8 @@ class Zygote:
             link.close()
 
     def run(self, job: Job) -> Result:
-        """Execute one notebook; blocks. Raises ZygoteError when no container can be had."""
+        """Execute one notebook; blocks. Raises session.Unstartable, and ZygoteError when no
+        container can be had."""
         begun = time.monotonic()
         slot = self._slots.get()
         waited = time.monotonic() - begun
@@ -251,18 +254,13 @@ class _Link:
         wanted = arguments(image, packages, limits, instance, parallel, cores, lease)
         made = client.containers.create(**wanted)
         self.container = made
+        self._sock: socket.socket | None = None
         try:
-            ways = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
-            stream: Any = made.attach_socket(params=ways)
-            self._file, self._sock = stream, stream._sock
-            self._sock.settimeout(None)
-            made.start()
-            threading.Thread(target=self._read, name="zygote-reader", daemon=True).start()
-            data = archive()
-            self._sock.sendall(len(data).to_bytes(4, "big") + data)
-            ready = self._ready.get(timeout=START_SECONDS)
-        except (queue.Empty, OSError, docker.errors.APIError) as error:
+            ready = self._started()
+        except BaseException as error:
             self.close()
+            if not isinstance(error, Exception):
+                raise
             raise ZygoteError(f"grading container: {error!r}; {self.last_words()}") from error
         if not ready:
             self.close()
@@ -270,6 +268,21 @@ class _Link:
         self.failed = ready["failed"]
         total = time.monotonic() - begun
         self.timings = {"container": total - ready["import_s"], "import": ready["import_s"]}
+
+    def _started(self) -> dict[str, Any]:
+        """Start the container; the zygote's first message, empty when the container ended."""
+        ways = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+        stream: Any = self.container.attach_socket(params=ways)
+        self._file, sock = stream, stream._sock
+        self._sock = sock
+        sock.settimeout(None)
+        wait = struct.pack("@ll", SEND_SECONDS, 0)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, wait)
+        self.container.start()
+        threading.Thread(target=self._read, args=(sock,), name="zygote-reader", daemon=True).start()
+        data = archive()
+        sock.sendall(len(data).to_bytes(4, "big") + data)
+        return self._ready.get(timeout=START_SECONDS)
 
     def open(self, slot: int, limits: Limits) -> session.Channel:
         """Ask for a fork."""
@@ -293,10 +306,11 @@ class _Link:
         self._channels.pop(channel.job, None)
 
     def send(self, data: bytes) -> None:
-        """Whole frames, from any thread."""
+        """Whole frames, from any thread. One that was cut short is the end of the container."""
         with self._write:
             try:
-                self._sock.sendall(data)
+                if self._sock is not None and not self.dead.is_set():
+                    self._sock.sendall(data)
             except OSError:
                 self._died()
 
@@ -307,15 +321,17 @@ class _Link:
     def close(self) -> None:
         """Remove the container and end the reader."""
         self._died()
-        with contextlib.suppress(docker.errors.APIError):
+        with contextlib.suppress(docker.errors.DockerException, OSError):
             self.container.remove(force=True, v=True)
-        with contextlib.suppress(OSError, AttributeError):
+        if self._sock is not None:  # its end is the container's too, if Docker did not answer
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)
             self._file.close()
 
-    def _read(self) -> None:
+    def _read(self, sock: socket.socket) -> None:
         splitter = frames.Splitter()
         try:
-            for stream, data in _demultiplex(self._sock):
+            for stream, data in _demultiplex(sock):
                 if stream == 2:
                     self._errors = (self._errors + data)[-65536:]
                     continue
@@ -323,13 +339,15 @@ class _Link:
                     self._dispatch(job, kind, payload)
         except (OSError, ValueError) as error:
             log.info("grading container's stream ended: %s", error)
-        self._died()
+        finally:  # whatever it was: nobody may wait for a reader that is gone
+            self._died()
 
     def _dispatch(self, job: int, kind: int, payload: bytes) -> None:
+        channel = self._channels.get(job)  # may be dropped meanwhile
         if kind == frames.READY:
             self._ready.put(json.loads(payload))
-        elif job in self._channels:
-            self._channels[job].events.put((kind, payload))
+        elif channel is not None:
+            channel.events.put((kind, payload))
 
     def _died(self) -> None:
         self.dead.set()

@@ -158,8 +158,10 @@ def parse(data: bytes) -> dict[str, Any]:
     if not isinstance(message, dict):
         raise Hostile("not an object")
     op = message.get("op")
-    if op in ("started", "ended", "settled", "died"):
+    if op in ("started", "ended", "died"):
         return {"op": op}
+    if op == "settled":
+        return {"op": op, "noticed": [_text(w, 80) for w in _list(message.get("noticed"), 40)]}
     if op not in ("cell", "test", "hidden", "lost"):
         raise Hostile("unknown op")
     index = _integer(message.get("i"), 1 << 20)
@@ -179,6 +181,7 @@ def _answer(message: dict[str, Any]) -> dict[str, Any]:
     return {
         "nonce": _text(message.get("nonce"), 64),
         "findings": [_finding(f) for f in _list(message.get("findings"), 100)],
+        "probed": _raised(message.get("probed")),
     }
 
 

@@ -19,6 +19,7 @@ from grader.protocol import Cell, Outcome, RanCell, SandboxError, Test
 from grader.runner import Task
 from grader.zygote.host import Zygote, ZygoteError
 from grader.zygote.protocol import CellResult, Ended, Flag, Job, Limits, Result, Step
+from grader.zygote.session import Unstartable
 
 log = logging.getLogger("grader.zygote")
 
@@ -42,6 +43,7 @@ def limits(settings: Settings, gpu: bool = False) -> Limits:
         wall_seconds=given.wall_seconds,
         cell_seconds=max(1, min(given.wall_seconds // 2, 600)),
         memory_mb=given.memory_mb,
+        disk_mb=Limits.disk_mb + given.max_submission_mb,
         processes=given.pids,
         output_bytes=2 * output,
         cell_bytes=output,
@@ -207,7 +209,7 @@ class ZygoteSandbox:
         except ImageNotFound:
             image = self._settings.labs.sandbox_image
             raise SandboxError(f"the image {image} is missing; run ./dli up") from None
-        except (DockerException, ZygoteError, OSError) as error:
+        except (DockerException, Unstartable, ZygoteError, OSError) as error:
             raise SandboxError(f"grading container: {error}") from None
         if result.detail == "the grading container died twice":
             raise SandboxError(result.detail)

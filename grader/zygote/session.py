@@ -31,10 +31,15 @@ from grader.zygote.protocol import (
 )
 
 _GRACE_SECONDS = 15
+_CHUNK = 1 << 20
 
 
 class Lost(Exception):
     """The container is gone."""
+
+
+class Unstartable(Exception):
+    """The fork ended before the first cell: no doing of a learner's code. Says where to look."""
 
 
 class _Over(Exception):
@@ -62,8 +67,10 @@ class Channel:
         self._write(frames.pack(self.job, kind, payload))
 
     def say(self, message: dict[str, Any]) -> None:
-        """One message to the fork."""
-        self.send(frames.DATA, frames.encode(message))
+        """One message to the fork, in frames that others' can go between."""
+        data = frames.encode(message)
+        for at in range(0, len(data), _CHUNK):
+            self.send(frames.DATA, data[at : at + _CHUNK])
 
     def hear(self, deadline: float, limits: Limits) -> dict[str, Any]:
         """The next message, checked. Raises Hostile, _Over, Lost."""
@@ -112,7 +119,7 @@ class Channel:
 
 
 def run(channel: Channel, job: Job, limits: Limits) -> Result:
-    """Execute `job` over `channel`. Raises Lost when the container died."""
+    """Execute `job` over `channel`. Raises Lost when the container died, Unstartable."""
     result = Result()
     begun = time.monotonic()
     talk = _Talk(channel, job, limits, result, begun)
@@ -150,6 +157,23 @@ def _ending(end: dict[str, Any]) -> tuple[Ended, str]:
     return "crashed", f"the notebook ended its own process (status {status})"
 
 
+class _Probe:
+    """An assertion that fails with words that must be computed: comes with every test."""
+
+    def __init__(self) -> None:
+        a, b = secrets.randbelow(10**6), 1 + secrets.randbelow(10**6)
+        c, d = 2 + secrets.randbelow(10**6), 2 + secrets.randbelow(10**6)
+        self._words = str(c * d)
+        self.asked = {
+            "probe": f"assert {a} == {a + b}, {c} * {d}",
+            "probe_first": secrets.choice([True, False]),
+        }
+
+    def failed_rightly(self, raised: tuple[str, str, int] | None) -> bool:
+        """Did the fork run it?"""
+        return raised is not None and raised[:2] == ("AssertionError", self._words)
+
+
 class _Talk:
     def __init__(
         self, channel: Channel, job: Job, limits: Limits, result: Result, begun: float
@@ -178,7 +202,14 @@ class _Talk:
     def start(self) -> None:
         files = {n: base64.b64encode(d).decode() for n, d in self.job.files.items()}
         self.channel.say({"op": "start", "files": files, "env": self.job.env})
-        self._hear("started")
+        try:
+            self._hear("started")
+        except (_Over, _Stopped):
+            size = sum(map(len, self.job.files.values())) / 1e6
+            raise Unstartable(
+                f"the notebook's process ended before its first cell; the files beside the notebook"
+                f" have {size:.1f} MB and there is room for {self.limits.disk_mb} MB"
+            ) from None
 
     def cells_then_hidden(self) -> None:
         """Everything visible in order, then the snapshots."""
@@ -188,17 +219,20 @@ class _Talk:
             self.result.ended = "wall" if str(stop) == "wall" else "crashed"
             if self.result.ended == "crashed":
                 self.result.detail = "the notebook ended its own process"
-        if self.secrets():
-            self.deadline = self.end
-            self.settle()
-            for step in self.secrets():
-                self.hidden(step)
+        self.deadline = self.end
+        self.settle()
+        for step in self.secrets():
+            self.hidden(step)
         self.channel.say({"op": "bye"})
 
     def settle(self) -> None:
+        """The end of the notebook's process; what it said last counts for nothing."""
         self.channel.say({"op": "settle"})
-        while self.channel.hear(self.end, self.limits)["op"] != "settled":
-            pass  # what the notebook's process said last counts for nothing
+        message = self.channel.hear(self.end, self.limits)
+        while message["op"] != "settled":
+            message = self.channel.hear(self.end, self.limits)
+        for word in message["noticed"]:
+            self.result.flags.append(Flag(None, "looked", False, f"{word} in the notebook"))
 
     def hidden(self, step: Step) -> None:
         """One hidden test in its snapshot; what failed for learners to see has failed."""
@@ -208,13 +242,15 @@ class _Talk:
             return
         nonce = secrets.token_hex(16)
         source = step.secret if step.rest is None else step.rest
-        self.channel.say(self._test(step, str(source), nonce, "hidden"))
+        probe = _Probe()
+        self.channel.say(self._test(step, str(source), nonce, "hidden") | probe.asked)
         message = self.channel.hear(self.end, self.limits)
         while message["op"] == "died":
             message = self.channel.hear(self.end, self.limits)
         if message["op"] == "lost" and message["i"] == step.index:
             return
         self._check(message, "hidden", step, nonce)
+        self._probed(step, probe, message)
         cell = self.result.cells.setdefault(step.index, CellResult([]))
         found = message["hidden"]
         noisy = found.stderr or (step.rest is not None and cell.stderr)
@@ -243,10 +279,11 @@ class _Talk:
 
     def test(self, step: Step) -> None:
         """A test as the learner knows it, in its place."""
-        nonce = secrets.token_hex(16)
-        self.channel.say(self._test(step, step.source, nonce, "test"))
+        nonce, probe = secrets.token_hex(16), _Probe()
+        self.channel.say(self._test(step, step.source, nonce, "test") | probe.asked)
         message = self._hear("test")
         self._check(message, "test", step, nonce)
+        self._probed(step, probe, message)
         self.result.cells[step.index] = CellResult(
             message["outputs"], message["count"], message["raised"]
         )
@@ -271,6 +308,11 @@ class _Talk:
         right = message["op"] == op and message["i"] == step.index
         if not right or not secrets.compare_digest(message["nonce"].encode(), nonce.encode()):
             raise Hostile("the answer to a test that was not asked")
+
+    def _probed(self, step: Step, probe: _Probe, message: dict[str, Any]) -> None:
+        if not probe.failed_rightly(message["probed"]):
+            words = "a test that has to fail did not"
+            self.result.flags.append(Flag(step.index, "canary", True, words))
 
     def _flags(self, step: Step, message: dict[str, Any]) -> None:
         known = {(f.cell, f.kind, f.detail) for f in self.result.flags}

@@ -54,6 +54,7 @@ class Snapshot:
         self.modules = {name: sys.modules[name] for name in packages if name in sys.modules}
         self.names: dict[str, list[_Noted]] = {}
         self.builtins = dict(vars(builtins))
+        self.own: list[_Noted] = []
         for name, module in list(sys.modules.items()):
             if name.split(".")[0] in self.roots and isinstance(module, types.ModuleType):
                 self._note_module(name, module)
@@ -69,6 +70,32 @@ class Snapshot:
         for key, value in list(vars(kind).items()):
             if isinstance(value, types.FunctionType):
                 self.names.setdefault(key, []).append(_Noted(kind, f"{where}.{key}", value))
+
+    def note_own(self) -> None:
+        """What runs tests, once all of it is imported."""
+        for name, module in list(sys.modules.items()):
+            if name.startswith(f"{__package__}."):
+                spaces = [(name, module)] + [
+                    (f"{name}.{key}", kind)
+                    for key, kind in vars(module).items()
+                    if isinstance(kind, type) and kind.__module__ == name
+                ]
+                self.own += [
+                    _Noted(space, f"{where}.{key}", value)
+                    for where, space in spaces
+                    for key, value in vars(space).items()
+                    if not key.startswith("__") or key == "__init__"
+                ]
+
+    def compare_own(self, *instances: Any) -> Iterator[Finding]:
+        """What runs tests has no business to change."""
+        for noted in self.own:
+            now = vars(noted.owner).get(noted.where.rpartition(".")[2])
+            if now is not noted.value or _code(now)[0] is not noted.code[0]:
+                yield finding("replaced-grader", f"{noted.where} was changed", True)
+        for one in instances:
+            for key in vars(one).keys() & vars(type(one)).keys():
+                yield finding("replaced-grader", f"{type(one).__name__}.{key} was changed", True)
 
     def compare(self, names: set[str]) -> Iterator[Finding]:
         """Findings about `names` and what their functions use."""

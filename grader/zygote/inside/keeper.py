@@ -7,7 +7,11 @@ hidden tests come in and go to the snapshots. So each test meets the state it wo
 order, and no line of a hidden test is ever in a process whose output a learner still gets back.
 
 The keeper has the learner's uid but is not dumpable, and as the namespace's first process it takes
-no signal from inside. It also watches the memory of all its processes together.
+no signal from inside. It also watches the memory of all its processes together, in a thread of its
+own: the notebook can keep the loop waiting.
+
+The notebook holds the sockets that the child announces snapshots by. An announcement counts for a
+test that was asked, once; a second one shows that the first was somebody else's.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import os
 import select
 import signal
 import socket
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -26,6 +31,7 @@ from . import frames
 _WATCH_SECONDS = 0.25
 _SWEEPS = 2000
 _ANSWER_BYTES = 64 * 1024
+_MOST_WORDS = 20
 _RESIDENT = ("status", "RssAnon:")
 _SHARE = ("smaps_rollup", "Pss_Anon:")
 
@@ -41,18 +47,20 @@ class Keeper:
         self.limits = limits
         self.ceiling_kb = (limits["memory_mb"] + limits["disk_mb"]) * 1024 + _own_kb(1, _RESIDENT)
         self.snapshots: dict[int, tuple[int, socket.socket]] = {}
-        self.watched = 0.0
+        self.asked: set[int] = set()
+        self.noticed: set[str] = set()
+        self.forged = False
         self.alive = True
         self.listening = True
         register.setblocking(False)
 
     def run(self) -> None:
         """Until the host says end or goes away."""
+        threading.Thread(target=self.watch, daemon=True).start()
         while True:
             sources = [self.comm, *([self.register] if self.listening else []),
                        *([self.main] if self.alive else [])]  # fmt: skip
-            ready, _, _ = select.select(sources, [], [], _WATCH_SECONDS)
-            self.watch()
+            ready, _, _ = select.select(sources, [], [])
             if self.register in ready:
                 self.take_snapshots()
             if self.main in ready:
@@ -73,6 +81,8 @@ class Keeper:
         elif message["op"] == "bye":
             return False
         elif self.alive:
+            if message.get("snapshot"):
+                self.asked.add(message["i"])
             with contextlib.suppress(OSError):
                 self.main.sendall(frames.encode(message))
         return True
@@ -90,19 +100,32 @@ class Keeper:
             self.say({"op": "died", "status": status})
 
     def take_snapshots(self) -> None:
-        """Note the snapshots that the notebook's process announced."""
-        with contextlib.suppress(BlockingIOError, OSError, ValueError):
+        """Note the snapshots that the notebook's process announced, and what it tells of itself."""
+        with contextlib.suppress(OSError):  # nothing more for now
             while True:
                 data, fds, _, _ = socket.recv_fds(self.register, 64, 1)
                 if not data:
                     self.listening = False
                     return
-                index, pid = map(int, data.split())
-                channel = socket.socket(fileno=fds[0])
-                if index in self.snapshots or pid < 2:
-                    channel.close()
+                if data[:1] == b"!":
+                    if len(self.noticed) < _MOST_WORDS:
+                        self.noticed.add(data[1:].decode("ascii", "replace"))
                 else:
-                    self.snapshots[index] = (pid, channel)
+                    self.note(data, [socket.socket(fileno=fd) for fd in fds])
+
+    def note(self, data: bytes, channels: list[socket.socket]) -> None:
+        """One announcement: cell, process, and the channel to it."""
+        try:
+            index, pid = map(int, data.split())
+            (channel,) = channels
+        except ValueError:
+            index, pid = -1, 0
+        if index not in self.asked or index in self.snapshots or pid < 2:
+            self.forged = True
+            for one in channels:
+                one.close()
+        else:
+            self.snapshots[index] = (pid, channel)
 
     def settle(self) -> None:
         """Kill everything but the snapshots; then tell the host."""
@@ -110,7 +133,8 @@ class Keeper:
         self.alive = False
         if not self.sweep({pid for pid, _ in self.snapshots.values()}):
             self.snapshots = {}
-        self.say({"op": "settled"})
+        words = {"op": "settled", "noticed": sorted(self.noticed)}
+        self.say({"op": "forged"} if self.forged else words)
 
     def sweep(self, spared: set[int]) -> bool:
         """Kill every process of the namespace but `spared`. False when they cannot be caught."""
@@ -156,17 +180,16 @@ class Keeper:
 
     def watch(self) -> None:
         """End the namespace when its processes hold too much memory (its death ends them all)."""
-        now = time.monotonic()
-        if now - self.watched >= _WATCH_SECONDS:
-            self.watched = now
-            pids = _pids()
-            # What forks share counts in each: only when that is too much, the dear exact count.
-            if any(
-                sum(_own_kb(pid, *how) for pid in pids) <= self.ceiling_kb
-                for how in ((_RESIDENT,), (_SHARE, _RESIDENT))
-            ):
-                return
-            os._exit(77)
+        while True:
+            time.sleep(_WATCH_SECONDS)
+            with contextlib.suppress(OSError):
+                pids = _pids()
+                # What forks share counts in each: only when that is too much, the exact count.
+                if all(
+                    sum(_own_kb(pid, *how) for pid in pids) > self.ceiling_kb
+                    for how in ((_RESIDENT,), (_SHARE, _RESIDENT))
+                ):
+                    os._exit(77)
 
 
 def _pids() -> list[int]:
