@@ -20,6 +20,7 @@ from cli.supervised import Supervised
 from cli.supervisor import run_dir
 from cli.system import distribution, os_release, systemd_runs
 from cli.text import _
+from cli.wrong_settings import sentences
 from core import settings as core_settings
 from core.programs import which
 from core.settings import Settings
@@ -51,7 +52,8 @@ def examine() -> list[Check]:
     try:
         settings = core_settings.load()
     except core_settings.SettingsError as error:
-        return [Check(_("Settings"), "missing", str(error), _("Correct it, then try again"))]
+        remedy = _("Correct it, then try again")
+        return [Check(_("Settings"), "missing", sentences(error), remedy)]
     checks: list[Callable[[Settings], Iterator[Check]]] = [
         _system,
         _python,

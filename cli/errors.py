@@ -20,16 +20,21 @@ def explain(error: BaseException) -> CliError | None:
     import docker.errors
 
     from cli.images import ImageError
+    from cli.wrong_settings import sentences
+    from core.consent import ConsentError
     from core.course import CourseError
     from core.settings import SettingsError
     from labs.inventory import InventoryError
     from labs.network import NetworkError
+    from labs.simulated import SimulationError
     from web.assets import AssetError
 
     if isinstance(error, CliError):
         return error
-    told = (SettingsError, CourseError, ImageError, AssetError, NetworkError, InventoryError)
-    if isinstance(error, told):
+    if isinstance(error, SettingsError):
+        return CliError(sentences(error), _("Every setting: docs/reference/settings.md"))
+    ours = (CourseError, ConsentError, ImageError, AssetError, NetworkError)
+    if isinstance(error, (*ours, InventoryError, SimulationError)):
         return _with_remedy(str(error))
     if isinstance(error, docker.errors.APIError):
         return _with_remedy(f"Docker: {error.explanation or error}")

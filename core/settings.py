@@ -9,10 +9,13 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -20,16 +23,36 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from core.setting_types import Address, Database, Factor, Folder, Minutes, Port, Zone
+
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout: where `courses/`, `images/` and `jupyterhub_config.py` lie."""
 
-Port = Annotated[int, Field(ge=1, le=65535)]
-Factor = Annotated[str, Field(pattern=r"^[1-9][0-9]?(/[1-9][0-9]?)?$")]
-"""A whole number or a fraction of two, below 100."""
+
+@dataclass(frozen=True)
+class Problem:
+    """One setting that cannot be used."""
+
+    name: str
+    """As in the file (``ports.hub``), or the environment variable."""
+    value: str
+    kind: str
+    """pydantic's code, such as ``less_than_equal`` or ``extra_forbidden``."""
+    limits: Mapping[str, Any]
+    """What the code's sentence needs."""
+    message: str
+    """What is wrong and what is allowed, in English."""
+
+    def __str__(self) -> str:
+        return f"{self.name} = {self.value}: {self.message}"
 
 
 class SettingsError(ValueError):
-    """A setting that cannot be used: its name, the value, and what is allowed."""
+    """Settings that cannot be used: of each the name, the value, and what is allowed."""
+
+    def __init__(self, message: str, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(message or "\n".join(map(str, problems)))
+        self.problems = tuple(problems)
 
 
 class _Section(BaseModel):
@@ -39,11 +62,11 @@ class _Section(BaseModel):
 class Site(_Section):
     """What people see and where."""
 
-    name: str = Field("DLI Labs", description="Name of the platform on every page")
+    name: str = Field("DLI Labs", min_length=1, description="Name of the platform on every page")
     host: str = Field("127.0.0.1", description="Address that the public proxy listens on")
-    url: str = Field("", description="Public address; empty: http://<host>:<ports.public>")
+    url: Address = Field("", description="Public address; empty: http://<host>:<ports.public>")
     language: Literal["ko", "en"] = Field("ko", description="Language before a person chose one")
-    timezone: str = Field("Asia/Seoul", description="IANA zone for times on pages")
+    timezone: Zone = Field("Asia/Seoul", description="IANA zone for times on pages")
     consent_file: str = Field(
         "", description="What people agree to at sign-up (TOML); empty: core/consent.toml"
     )
@@ -51,6 +74,14 @@ class Site(_Section):
         False,
         description="Each lab under a name of its own, <user>.<host of url>; needs wildcard DNS",
     )
+
+    @model_validator(mode="after")
+    def _has_a_name(self) -> Site:
+        if self.subdomains and not self.url:
+            raise PydanticCustomError(
+                "subdomains", "subdomains needs url, whose host the names are below"
+            )
+        return self
 
 
 class Ports(_Section):
@@ -66,13 +97,13 @@ class Ports(_Section):
 class Usage(_Section):
     """Budgets, leases and the meter."""
 
-    database: str = Field("", description="SQLAlchemy URL; empty: SQLite in the state folder")
+    database: Database = Field("", description="SQLAlchemy URL; empty: SQLite in the state folder")
     heartbeat_seconds: int = Field(10, ge=1, le=60, description="How often a running lab is seen")
     grant_seconds: int = Field(
         300, ge=5, le=3600, description="GPU time reserved ahead for a running lab"
     )
     lab_max_minutes: int = Field(240, ge=1, le=10080, description="Longest time of one GPU lab")
-    warn_minutes: list[float] = Field(
+    warn_minutes: list[Minutes] = Field(
         [30, 10, 2], description="Minutes before a stop at which the learner is warned"
     )
     stop_grace_seconds: float = Field(
@@ -114,7 +145,7 @@ class Usage(_Section):
 class Grader(_Section):
     """Submissions and grading."""
 
-    database: str = Field("", description="SQLAlchemy URL; empty: SQLite in the state folder")
+    database: Database = Field("", description="SQLAlchemy URL; empty: SQLite in the state folder")
     workers: int = Field(1, ge=1, le=64, description="Grading worker processes")
     max_submission_mb: int = Field(20, ge=1, le=1024, description="Largest submission")
     learner_quota_mb: int = Field(1000, ge=1, description="All submissions of one learner together")
@@ -184,23 +215,14 @@ class Settings(BaseSettings):
         pattern=r"^[a-z0-9][a-z0-9-]{0,20}$",
         description="Prefix and label of every container, network and volume made by this platform",
     )
-    state_dir: Path = Field(ROOT / "var", description="Databases, submissions, logs and secrets")
-    courses_dir: Path = Field(ROOT / "courses", description="One folder per course")
+    state_dir: Folder = Field(ROOT / "var", description="Databases, submissions, logs and secrets")
+    courses_dir: Folder = Field(ROOT / "courses", description="One folder per course")
     site: Site = Site()
     ports: Ports = Ports()
     usage: Usage = Usage()
     grader: Grader = Grader()
     labs: Labs = Labs()
     gpus: Gpus = Gpus()
-
-    @model_validator(mode="after")
-    def _absolute(self) -> Settings:
-        for key in ("state_dir", "courses_dir"):
-            if not getattr(self, key).is_absolute():
-                raise ValueError(f"{key} must be an absolute path")
-        if self.site.subdomains and not self.site.url:
-            raise ValueError("site.subdomains needs site.url, whose host the names are below")
-        return self
 
     @property
     def public_url(self) -> str:
@@ -250,7 +272,7 @@ def load() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        raise SettingsError("\n".join(_explain(problem) for problem in error.errors())) from None
+        raise SettingsError("", [_problem(found) for found in error.errors()]) from None
     except ValueError as error:  # unreadable TOML, unreadable value in the environment
         raise SettingsError(f"{settings_file()}: {error}") from None
 
@@ -274,21 +296,21 @@ def _refuse_unknown_environment() -> None:
     """Every variable like ``DLI_X__Y`` must be a setting; others may be a lab's own (DLI_LANG)."""
     known = {f"DLI_{section}__{key}".upper() for section in _SECTIONS for key in _names((section,))}
     wrong = [k for k in sorted(os.environ) if re.match("DLI_[A-Z0-9_]+__", k) and k not in known]
-    lines = []
-    for name in wrong:
-        path = tuple(part.lower() for part in name.removeprefix("DLI_").split("__"))
-        lines.append(f"{name} = {_shown(os.environ[name])}: unknown setting; {_allowed(path)}")
-    if lines:
-        raise SettingsError("\n".join(lines))
+    if wrong:
+        raise SettingsError("", [_unknown(name, os.environ[name], _path(name)) for name in wrong])
 
 
-def _explain(problem: object) -> str:
-    assert isinstance(problem, dict)
-    path = tuple(str(part) for part in problem["loc"])
+def _path(variable: str) -> tuple[str, ...]:
+    return tuple(part.lower() for part in variable.removeprefix("DLI_").split("__"))
+
+
+def _problem(found: Any) -> Problem:
+    path = tuple(str(part) for part in found["loc"])
     name = ".".join(path) or "settings"
-    if problem["type"] == "extra_forbidden":
-        return f"{name} = {_shown(problem['input'])}: unknown setting; {_allowed(path)}"
-    return f"{name} = {_shown(problem['input'])}: {problem['msg']}"
+    if found["type"] == "extra_forbidden":
+        return _unknown(name, found["input"], path)
+    limits = found.get("ctx", {})
+    return Problem(name, _shown(found["input"]), found["type"], limits, found["msg"])
 
 
 def _shown(value: object) -> str:
@@ -311,11 +333,15 @@ def _names(section: tuple[str, ...]) -> list[str]:
     return list(found.model_fields) if found else []
 
 
-def _allowed(path: tuple[str, ...]) -> str:
-    """What stands where nothing is called `path`, the likeliest first."""
+def _unknown(name: str, value: object, path: tuple[str, ...]) -> Problem:
+    """Nothing is called `path`: says what is there instead, the likeliest first."""
     section, word = (path[:1], path[1]) if path[0] in _SECTIONS and path[1:] else ((), path[0])
     names = _names(section)
+    likely = "".join(difflib.get_close_matches(word, names, 1))
     where = f"in [{section[0]}]" if section else "at the top"
-    likely = difflib.get_close_matches(word, names, 1)
-    meant = f"did you mean {likely[0]}? " if likely else ""
-    return f"{meant}Allowed {where}: {', '.join(names)} (docs/reference/settings.md)"
+    meant = f"did you mean {likely}? " if likely else ""
+    message = (
+        f"unknown setting; {meant}Allowed {where}: {', '.join(names)} (docs/reference/settings.md)"
+    )
+    limits = {"likely": likely, "section": "".join(section), "names": ", ".join(names)}
+    return Problem(name, _shown(value), "extra_forbidden", limits, message)

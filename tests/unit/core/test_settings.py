@@ -36,7 +36,7 @@ def test_environment_wins_over_the_file(file: Path, monkeypatch: pytest.MonkeyPa
         ('[site]\nlanguage = "fr"\n', "site.language = 'fr': Input should be 'ko' or 'en'"),
         ("colour = 1\n", "colour = 1: unknown setting; Allowed at the top: instance, state_dir"),
         ("[lab]\ncpus = 1\n", "did you mean labs? Allowed at the top: "),
-        ('state_dir = "var"\n', "state_dir must be an absolute path"),
+        ('state_dir = "var"\n', "state_dir = 'var': must be an absolute path"),
         ("[ports\n", "dli.toml"),
     ],
 )

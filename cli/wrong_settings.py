@@ -1,0 +1,60 @@
+"""Settings that cannot be used, in the language of the terminal."""
+
+from __future__ import annotations
+
+from cli.text import _, n_
+from core.settings import Problem, SettingsError
+
+_WORDS = {
+    "absolute": n_("must be an absolute path"),
+    "address": n_("must be an address such as https://labs.example.org, without a path"),
+    "bool_parsing": n_("must be true or false"),
+    "bool_type": n_("must be true or false"),
+    "database": n_("must be a URL such as postgresql+psycopg://user:password@host/name"),
+    "dict_type": n_("must be a table"),
+    "float_parsing": n_("must be a number"),
+    "float_type": n_("must be a number"),
+    "greater_than": n_("must be more than {gt}"),
+    "greater_than_equal": n_("must be at least {ge}"),
+    "int_from_float": n_("must be a whole number"),
+    "int_parsing": n_("must be a whole number"),
+    "int_type": n_("must be a whole number"),
+    "less_than_equal": n_("must be at most {le}"),
+    "list_type": n_("must be a list"),
+    "literal_error": n_("must be one of {expected}"),
+    "path_type": n_("must be a path, in quotes"),
+    "string_pattern_mismatch": n_("must look like {pattern}"),
+    "string_too_short": n_("must not be empty"),
+    "string_type": n_("must be text, in quotes"),
+    "subdomains": n_("subdomains needs url, whose host the names are below"),
+    "zone": n_("must be an IANA time zone such as Asia/Seoul"),
+}
+"""By pydantic's code, or our own of core.setting_types."""
+
+
+def sentences(error: SettingsError) -> str:
+    """One line for each: the setting, its value, and what is allowed."""
+    return "\n".join(map(_sentence, error.problems)) or str(error)
+
+
+def _sentence(problem: Problem) -> str:
+    return f"{problem.name} = {problem.value}: {_wrong(problem)}"
+
+
+def _wrong(problem: Problem) -> str:
+    if problem.kind == "extra_forbidden":
+        return _unknown(**problem.limits)
+    if problem.kind in _WORDS:
+        return _(_WORDS[problem.kind], **problem.limits)
+    return problem.message
+
+
+def _unknown(likely: str, section: str, names: str) -> str:
+    words = [_("unknown setting.")]
+    if likely:
+        words.append(_("Did you mean {name}?", name=likely))
+    if section:
+        words.append(_("In [{section}] there are: {names}", section=section, names=names))
+    else:
+        words.append(_("Outside of sections there are: {names}", names=names))
+    return " ".join(words)
