@@ -37,9 +37,9 @@ from grader.exchange.client import Client
 from grader.gradebook import CourseBook
 from grader.models import Job, Score, Submission
 from store.database import Database
-from tests.grading import free_port
 from tests.grading_course import COURSE, answered, source_notebook
 from tests.grading_worker import settings
+from tests.ports import free_ports
 from tests.unit.usage import postgres
 
 SUBMISSIONS_PER_KILL = 10
@@ -72,7 +72,7 @@ class World:
 
     folder: Path
     database: str
-    port: int = field(default_factory=free_port)
+    port: int = field(default_factory=lambda: free_ports(1)[0])
     receipts: dict[str, str] = field(default_factory=dict)
     patience_s: float = 300
     allowed: int = 0

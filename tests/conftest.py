@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import httpx
 import hypothesis
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from cli import browser as chromium_program
 
@@ -15,6 +16,12 @@ hypothesis.settings.register_profile(
     "dli", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("dli")
+
+# The same goes for five seconds, after which httpx and Playwright's `expect` would give up.
+PATIENCE_S = 90
+expect.set_options(timeout=PATIENCE_S * 1000)
+for _wait in ("connect", "read", "write", "pool"):
+    setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, _wait, PATIENCE_S)
 
 _QUIET = [
     # As root in a container there is no sandbox; the rest keeps Chromium from calling its maker.
@@ -36,6 +43,8 @@ def chromium() -> Iterator[Browser]:
     found = chromium_program.find()
     assert found, "Chromium is missing; ./dli test installs it"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(found), args=_QUIET)
+        browser = playwright.chromium.launch(
+            executable_path=str(found), args=_QUIET, timeout=PATIENCE_S * 1000
+        )
         yield browser
         browser.close()

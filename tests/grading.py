@@ -5,7 +5,7 @@ Only the two neighbours are stood in for: the Hub's answer about a token, and en
 
 from __future__ import annotations
 
-import socket
+import secrets as random
 import threading
 import time
 from collections.abc import Iterator
@@ -23,6 +23,7 @@ from grader.exchange.client import Client
 from grader.runner import Sandbox
 from grader.worker import Worker
 from tests.grading_course import write_course
+from tests.ports import free_ports
 from usage.client import CohortCourses, CohortMember
 
 PEOPLE = {
@@ -78,8 +79,9 @@ class Service:
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()
-        until = time.monotonic() + 15
+        until = time.monotonic() + 120
         while not self._server.started:
+            assert self._thread.is_alive(), "the service ended at its start"
             assert time.monotonic() < until, "the service did not start"
             time.sleep(0.02)
 
@@ -87,7 +89,7 @@ class Service:
         assert self._server
         assert self._thread
         self._server.should_exit = True
-        self._thread.join(15)
+        self._thread.join(60)
 
     def client(self, name: str, language: str = "en") -> Client:
         return Client(self.url, f"lab-{name}", language, delays=(0.1, 0.3, 0.6, 1.0, 2.0))
@@ -109,20 +111,14 @@ async def _model(token: str, session_id: str = "") -> dict[str, Any] | None:
     }
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def make_settings(folder: Path, **grader: Any) -> Settings:
     """Settings, secrets and the course below `folder`."""
     write_course(folder / "courses" / "c1")
     settings = Settings(
-        instance=f"t{free_port()}",
+        instance=f"t-{random.token_hex(4)}",
         state_dir=folder / "var",
         courses_dir=folder / "courses",
-        ports={"grader": free_port(), "usage": free_port()},
+        ports=dict(zip(("grader", "usage"), free_ports(2), strict=True)),
         site={"language": "en"},
         grader={"max_submission_mb": 1, "max_files": 20, "wall_seconds": 60, **grader},
     )

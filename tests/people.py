@@ -15,7 +15,9 @@ from urllib.parse import urlsplit
 import httpx
 import websocket
 
-_NOT_EVEN_PENDING_S = 5
+_KEPT_S = 2
+"""So long an idle connection is used again: the proxy drops it after five, and one that ends under
+a request looks like a fault of the platform's."""
 
 
 class _Forms(HTMLParser):
@@ -51,7 +53,8 @@ class Person:
             base_url=url,
             follow_redirects=True,
             trust_env=False,
-            timeout=30,
+            timeout=90,
+            limits=httpx.Limits(keepalive_expiry=_KEPT_S),
             headers={"Accept-Language": language, "Accept": "text/html,*/*"},
         )
 
@@ -67,10 +70,10 @@ class Person:
         self.http.close()
 
     def get(self, path: str, **more: Any) -> httpx.Response:
-        """Open a page; the proxy drops idle connections, so once more when one is gone."""
+        """Open a page; once more when its connection broke, as a browser does."""
         try:
             return self.http.get(path, **more)
-        except httpx.RemoteProtocolError:
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
             return self.http.get(path, **more)
 
     def sign_in(self, name: str, password: str) -> httpx.Response:
@@ -102,9 +105,14 @@ class Person:
     def start_lab(
         self, course: str, lab: str, cohort: str = "demo", gpu: bool = True
     ) -> httpx.Response:
-        """Press a lab's Start button on the person's home; the page that follows."""
+        """Press a lab's Start button on the person's home; the page that follows.
+
+        Raises AssertionError with what the page says when the lab is not on its way.
+        """
         order = {"course": course, "lab": lab, "cohort": cohort, "gpu": "yes" if gpu else "no"}
-        return self.submit("/services/usage/", order, "/start")
+        page = self.submit("/services/usage/", order, "/start")
+        assert page.status_code == 200, f"{page.url} ({page.status_code}): {words(page)}"
+        return page
 
     def stop_lab(self) -> httpx.Response:
         """Press Stop on the person's home; the page that follows."""
@@ -124,23 +132,20 @@ class Person:
         headers = {"X-XSRFToken": self.xsrf(base), "Origin": self.url, "Referer": self.url + base}
         return self.http.request(method, base + path, headers=headers, **more)
 
-    def lab_ready(self, name: str, seconds: float = 60) -> None:
+    def lab_ready(self, name: str, seconds: float = 180) -> None:
         """Return when this person's lab shows its page. AssertionError: what is shown instead."""
         deadline = time.monotonic() + seconds
-        failed_since = 0.0
         while True:
             page = self.get(f"/user/{name}/lab")
             if page.status_code == 200 and page.url.path.startswith(f"/user/{name}/"):
                 return
-            now = time.monotonic()
-            # 424: no server and none on its way. Right after the start it is a moment too early.
-            failed_since = (failed_since or now) if page.status_code == 424 else 0.0
-            gone = bool(failed_since) and now - failed_since > _NOT_EVEN_PENDING_S
-            if gone or now > deadline:
+            # 5xx: the start failed, and the page says why. (503 also: not routed yet.)
+            failed = page.status_code >= 500 and page.url.path.startswith("/hub/spawn-pending/")
+            if failed or time.monotonic() > deadline:
                 raise AssertionError(f"no lab ({page.status_code} {page.url}): {words(page)}")
             time.sleep(0.2)
 
-    def run_cell(self, name: str, code: str, seconds: float = 60) -> str:
+    def run_cell(self, name: str, code: str, seconds: float = 120) -> str:
         """Run `code` in a fresh kernel of this person's lab; what it printed, errors too."""
         kernel = self.lab(name, "api/kernels", "POST", json={"name": "python3"})
         kernel.raise_for_status()

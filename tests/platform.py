@@ -15,7 +15,6 @@ import io
 import os
 import secrets
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -25,15 +24,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import docker
+import httpx
 from rich.console import Console
 
-from cli import demo, down, engine, restore, supervisor
+from cli import demo, down, engine, proxy, restore, supervisor
 from cli.image_parts import cache_dir
 from cli.steps import Steps
 from cli.supervised import ProcessState, Supervised
 from cli.up import bring_up
+from core import secrets as secrets_of
 from core.settings import Settings
 from tests.people import Person
+from tests.ports import free_ports
 from usage.client import UsageClient
 
 SIMULATED = "2x NVIDIA H100 80GB, MIG 7"
@@ -41,8 +43,11 @@ SIMULATED = "2x NVIDIA H100 80GB, MIG 7"
 T = TypeVar("T")
 
 
-def wait_for(what: str, ask: Callable[[], T], seconds: float = 60, every: float = 0.1) -> T:
-    """Ask until the answer is true; returns it. Raises AssertionError after `seconds`."""
+def wait_for(what: str, ask: Callable[[], T], seconds: float = 120, every: float = 0.1) -> T:
+    """Ask until the answer is true; returns it. Raises AssertionError after `seconds`.
+
+    The limit only ends a wait that is in vain: give no shorter one for what is usually quick.
+    """
     deadline = time.monotonic() + seconds
     while True:
         answer = ask()
@@ -101,6 +106,17 @@ class RunningPlatform:
         Supervised(supervisor.run_dir(self.settings)).start_process(name)
         health.wait(self.settings, lambda _line: None)
 
+    def server(self, name: str) -> dict[str, Any]:
+        """The Hub's word about this person's lab; empty once it is stopped and cleared away."""
+        token = secrets_of.load(self.settings.state_dir, "usage-hub-token")
+        answer = httpx.get(
+            f"{proxy.hub_url(self.settings)}/hub/api/users/{name}",
+            headers={"Authorization": f"token {token}"},
+            trust_env=False,
+        )
+        found: dict[str, Any] = answer.raise_for_status().json()["servers"]
+        return dict(found.get("", {}))
+
     def containers(self, **labels: str) -> list[Any]:
         """This instance's containers with these labels (kind="lab" is dli.kind=lab)."""
         wanted = [f"dli.instance={self.settings.instance}"]
@@ -158,18 +174,6 @@ def running_platform(backup: Path | None = None, **overrides: Any) -> Iterator[R
         except BaseException:
             print(platform.logs())
             raise
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on at this moment, each another one."""
-    probes = [socket.socket() for _index in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("0.0.0.0", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 def _settings(state_dir: Path, overrides: dict[str, Any]) -> Settings:

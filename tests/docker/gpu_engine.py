@@ -82,7 +82,7 @@ def _start(folder: Path, cgroup: str) -> subprocess.Popen[bytes]:
 
 
 def _connect(url: str, process: subprocess.Popen[bytes], log: Path) -> docker.DockerClient:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 180
     while True:
         try:
             client = docker.DockerClient(base_url=url, timeout=60)
@@ -124,4 +124,4 @@ def remove_cgroups(name: str) -> None:
                     Path(folder).rmdir()
         return not [path for path in left if path.exists()]
 
-    wait_for("the end of the engine's cgroups", gone, 20)
+    wait_for("the end of the engine's cgroups", gone)

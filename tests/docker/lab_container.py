@@ -159,7 +159,7 @@ def lab(
 
 
 def _ready(container: Any) -> LabContainer:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 180
     while True:
         container.reload()
         assert container.status in ("created", "running"), "the lab ended"

@@ -53,7 +53,7 @@ WORDS = {
         time_left="남은 GPU 시간",
         over="GPU 시간이 끝났습니다",
         used_up="모두 썼거나",
-        menu={"course": "강의", "submit": "과제 제출"},
+        menu={"course": "과정", "submit": "과제 제출"},
     ),
 }
 
@@ -75,9 +75,8 @@ def test_the_main_job(platform: RunningPlatform, visit: Visit, language: str) ->
     read_feedback(trainee, words)
     admin = visit("admin", language)
     assert see_the_charge(admin, trainee.name) > 0
-    book(admin, platform, seconds_left=SECONDS_TO_THE_END)
     try:
-        run_out(trainee, platform, words)
+        run_out(trainee, admin, platform, words)
     finally:  # the journeys after this one spend from the same budget
         book(admin, platform, seconds_left=3600)
 
@@ -178,20 +177,22 @@ def book(admin: Visitor, platform: RunningPlatform, seconds_left: int) -> None:
     expect(page.get_by_role("cell", name="journey").first).to_be_visible()
 
 
-def run_out(trainee: Visitor, platform: RunningPlatform, words: Words) -> None:
+def run_out(trainee: Visitor, admin: Visitor, platform: RunningPlatform, words: Words) -> None:
     """The budget ends: warned inside JupyterLab, stopped, next start refused with the reason."""
     page = trainee.open(f"/user/{trainee.name}/lab")
     lab.wait_open(page, trainee.name)
-    expect(page.locator(".dli-Warning")).to_be_visible(timeout=60_000)
+    book(admin, platform, seconds_left=SECONDS_TO_THE_END)
+    expect(lab.warning(page)).to_be_visible()
     trainee.shot("lab-warning")
     wait_for(
         "the lab stopped",
         lambda: not [c for c in platform.containers(user=trainee.name) if c.status == "running"],
-        SECONDS_TO_THE_END + 60,
+        SECONDS_TO_THE_END + 120,
         0.5,
     )
-    expect(page.locator(".jp-Dialog")).to_contain_text(words.over, timeout=60_000)
+    expect(page.locator(".jp-Dialog")).to_contain_text(words.over)
     trainee.shot("lab-over")
+    wait_for("the lab cleared away", lambda: not platform.server(trainee.name), 120)
     page = start(trainee, "assessment", "yes")
-    expect(page.locator("body")).to_contain_text(words.used_up, timeout=60_000)
+    expect(page.locator("body")).to_contain_text(words.used_up)
     trainee.shot("refused")

@@ -34,7 +34,8 @@ from labs import homes
 from labs.network import ensure_network, remove_network
 from labs.runner import socket_path
 from tests.people import Person
-from tests.platform import _settings_only_from, free_ports, shared_node, wait_for
+from tests.platform import _settings_only_from, shared_node, wait_for
+from tests.ports import free_ports
 from usage.client import CohortSpec, UsageClient
 
 COHORT = "autumn"
@@ -76,7 +77,7 @@ class Stack:
             base_url=self.hub_url,
             headers={"Authorization": f"token {token}"},
             trust_env=False,
-            timeout=30,
+            timeout=90,
         )
 
     # -- processes ---------------------------------------------------------------------------------
@@ -106,7 +107,7 @@ class Stack:
         process = self.processes.pop(name)
         process.send_signal(number)
         try:
-            process.wait(20)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(20)
@@ -124,7 +125,7 @@ class Stack:
             # 302: the proxy knows no service yet and asked the Hub. 503: it does, but it is down.
             return well and service.status_code in (200, 503)
 
-        wait_for("the Hub", answers, 120)
+        wait_for("the Hub", answers)
 
     def wait_for_usage(self) -> None:
         """Return when the usage service answers."""
@@ -185,7 +186,7 @@ class Stack:
 
     def wait_for_lab(self, name: str) -> None:
         """Return when the Hub says that this person's lab is ready."""
-        wait_for(f"{name}'s lab", lambda: self._ready(name), 90)
+        wait_for(f"{name}'s lab", lambda: self._ready(name), 180)
 
     def _ready(self, name: str) -> bool:
         server = self.server(name)
@@ -339,7 +340,7 @@ def _end(stack: Stack) -> None:
     stack.usage.close()
     stack.api.close()
     label: Any = {"label": f"dli.instance={stack.settings.instance}"}
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 180
     for container in stack.docker.containers.list(all=True, filters=label, ignore_removed=True):
         container.remove(force=True, v=True)
     remove_network(stack.docker, stack.settings)

@@ -228,7 +228,6 @@ def test_a_hub_killed_during_a_start_leaves_nothing_unwatched(stack: Stack) -> N
     ready = wait_for(
         "the lab in the new Hub, or its end",
         lambda: stack.server("choi").get("ready") or (not open_leases(stack) and "over"),
-        120,
     )
     if ready is True:
         assert stack.container("choi").id == container.id
@@ -240,8 +239,8 @@ def test_a_lab_that_ends_by_itself_is_cleared_away_and_settled(stack: Stack) -> 
     container = stack.run_lab("kim", "required", "yes")
     lease_id = container.labels["dli.lease"]
     container.kill()
-    wait_for("the end", lambda: charge_of(stack, lease_id).state == "ended", 40)
-    wait_for("removal", lambda: stack.container("kim") is None, 40)
+    wait_for("the end", lambda: charge_of(stack, lease_id).state == "ended")
+    wait_for("removal", lambda: stack.container("kim") is None)
     assert charge_of(stack, lease_id).charged > 0
 
 
@@ -249,13 +248,13 @@ def test_a_class_is_started_before_it_comes_and_returned_when_it_does_not(stack:
     names = ("kim", "lee", "choi")
     ask = stack.usage.prestart(COHORT, "tiny", "optional")
     for name in names:
-        wait_for(f"the lab of {name}", lambda name=name: stack.server(name).get("ready"), 120)
+        wait_for(f"the lab of {name}", lambda name=name: stack.server(name).get("ready"))
     assert ask == stack.usage.prestarts(COHORT)[0]["id"]
     assert {c.labels["dli.lab"] for c in map(stack.container, names)} == {"optional"}
     assert stack.usage.cancel_prestart(COHORT) >= len(names)
     for name in names:
-        wait_for("its return", lambda name=name: not stack.server(name), 60)
-    wait_for("the end of the leases", lambda: open_leases(stack) == [], 40)
+        wait_for("its return", lambda name=name: not stack.server(name))
+    wait_for("the end of the leases", lambda: open_leases(stack) == [])
     unused = [c for c in stack.usage.charges(COHORT) if c.reason == "unused"]
     assert sorted(c.username for c in unused) == sorted(names)
     assert {c.charged for c in unused} == {0}, "nobody opened them: free"
@@ -324,6 +323,7 @@ def test_the_agent_ends_a_lab_at_its_grant_when_the_usage_service_is_gone(stack:
     stack.stop("usage")
     stack.stop("agent")
     try:
+        began = time.monotonic()
         held = 5000 + int(
             (datetime.now(UTC) - datetime.fromisoformat(
                 container.attrs["State"]["StartedAt"][:26] + "+00:00"
@@ -334,11 +334,10 @@ def test_the_agent_ends_a_lab_at_its_grant_when_the_usage_service_is_gone(stack:
         file.write_text(text.replace('"grant_ms": 300000', order))
         assert order in file.read_text()
         stack.start("agent")
-        began = time.monotonic()
-        wait_for("the kill", lambda: stack.container_state("kim") != "running", 30)
-        assert time.monotonic() - began >= 1, "not before its grant was used"
+        wait_for("the kill", lambda: stack.container_state("kim") != "running")
+        assert time.monotonic() - began > 4.5, "not before its grant was used"
     finally:
         stack.start("usage")
         stack.wait_for_usage()
-    wait_for("the end of the lease", lambda: open_leases(stack) == [], 40)
-    wait_for("removal", lambda: stack.container("kim") is None, 40)
+    wait_for("the end of the lease", lambda: open_leases(stack) == [])
+    wait_for("removal", lambda: stack.container("kim") is None)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.platform import RunningPlatform, free_ports, running_platform
+from tests.platform import RunningPlatform, running_platform
+from tests.ports import free_ports
 from tests.security import attacks
 
 _HELD: list[tuple[str, str, str]] = []

@@ -17,7 +17,7 @@ from core.settings import Settings
 from core.wire import Lease
 from labs.containers import plan
 from labs.network import ensure_network, remove_network
-from tests.platform import free_ports
+from tests.ports import free_ports
 from tests.unit.labs.things import course, lab
 
 

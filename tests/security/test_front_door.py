@@ -9,7 +9,7 @@ import pytest
 
 from cli import proxy
 from tests.people import Person
-from tests.platform import RunningPlatform
+from tests.platform import RunningPlatform, wait_for
 from tests.security.conftest import HOST
 
 pytestmark = pytest.mark.docker
@@ -18,20 +18,26 @@ pytestmark = pytest.mark.docker
 def test_a_lab_has_an_origin_of_its_own(platform: RunningPlatform) -> None:
     trainee = platform.sign_in("trainee")
     trainee.start_lab("intro-dl", "01-training-by-hand", gpu=False)
-    trainee.lab_ready("trainee", 120)
-    page = trainee.get("/user/trainee/lab")
-    assert page.status_code == 200
-    assert page.url.host == f"trainee.{HOST}"
-    ours = {c.name for c in trainee.http.cookies.jar if c.domain in (HOST, f"{HOST}.local")}
-    assert ours
-    assert not [c for c in trainee.http.cookies.jar if c.domain_specified and c.name in ours]
-    # The services' pages are not to be had on the lab's name, nor the lab on the platform's.
-    assert trainee.get(f"http://trainee.{HOST}:{page.url.port}/services/usage/").url.host == HOST
-    # Labs' own calls to the services go by the gateway's address.
+    try:
+        trainee.lab_ready("trainee")
+        page = trainee.get("/user/trainee/lab")
+        assert page.status_code == 200
+        assert page.url.host == f"trainee.{HOST}"
+        ours = {c.name for c in trainee.http.cookies.jar if c.domain in (HOST, f"{HOST}.local")}
+        assert ours
+        assert not [c for c in trainee.http.cookies.jar if c.domain_specified and c.name in ours]
+        # The services' pages are not to be had on the lab's name, nor the lab on the platform's.
+        elsewhere = f"http://trainee.{HOST}:{page.url.port}/services/usage/"
+        assert trainee.get(elsewhere).url.host == HOST
+    finally:
+        trainee.stop_lab()
+        wait_for("the end of the lab", lambda: not platform.server("trainee"))
+
+
+def test_labs_call_the_services_by_the_gateways_address(platform: RunningPlatform) -> None:
     gateway = proxy.hub_url(platform.settings).split("//")[1].split(":")[0]
     public = f"http://127.0.0.1:{platform.settings.ports.public}/services/usage/healthz"
     assert httpx.get(public, headers={"Host": gateway}, trust_env=False).status_code == 200
-    trainee.stop_lab()
 
 
 @pytest.mark.parametrize("target", ["//evil.example", "https://evil.example/", "/\\evil.example"])

@@ -40,7 +40,7 @@ def test_a_trainee_works_and_an_instructor_grades(platform: RunningPlatform):
     assert "Simulated" in home
 
     trainee.start_lab(COURSE, LAB)
-    trainee.lab_ready("trainee", 120)
+    trainee.lab_ready("trainee")
     (container,) = platform.containers(kind="lab")
     assert container.labels["dli.user"] == "trainee"
 
@@ -71,7 +71,7 @@ def test_a_trainee_works_and_an_instructor_grades(platform: RunningPlatform):
 
     stopped_after = time.monotonic()
     trainee.stop_lab()
-    charge = wait_for("the charge is final", lambda: _ended(platform), 30)
+    charge = wait_for("the charge is final", lambda: _ended(platform))
     assert (charge.username, charge.lab) == ("trainee", LAB)
     held_s = charge.held_ms / 1000
     assert 0 < held_s < stopped_after
@@ -88,7 +88,7 @@ def _watched(instructor: Person, trainee: Person) -> None:
         text = words(instructor.get(path), 9_000)
         return text if "Running with GPU" in text and re.search(r"Submitted|/ 20", text) else ""
 
-    assert "trainee" in wait_for("lab and work in the class", shown, 30, 0.5)
+    assert "trainee" in wait_for("lab and work in the class", shown, every=0.5)
     told = instructor.submit(path, {"text": "Break until 15:00"}, "/announcements")
     assert "on its way" in words(told, 9_000)
     status = trainee.lab("trainee", "dli-lab/status").json()
@@ -117,7 +117,7 @@ def test_a_backup_comes_back_whole(platform: RunningPlatform, tmp_path: Path):
         assert trainee.get(f"{page}/feedback/{ASSIGNMENT}").status_code == 200
         assert trainee.get(f"{page}/archive").content
         trainee.start_lab(COURSE, LAB, gpu=False)
-        trainee.lab_ready("trainee", 120)
+        trainee.lab_ready("trainee")
         kept = trainee.lab("trainee", f"api/contents/{COURSE}/{ASSIGNMENT}/{ASSIGNMENT}.ipynb")
         assert kept.status_code == 200
         refused = _dli(other, "restore", str(file))
@@ -229,7 +229,7 @@ def test_down_and_purge_leave_nothing(platform: RunningPlatform):
     pids = [state.pid for state in platform.processes().values()]
     trainee = platform.sign_in("trainee")
     trainee.start_lab(COURSE, "01-training-by-hand", gpu=False)
-    trainee.lab_ready("trainee", 120)
+    trainee.lab_ready("trainee")
     assert platform.containers(kind="lab")
     environment = supervisor.process_environment(settings)
     done = _run(environment, "down", "--purge", "--yes", "--keep-images")

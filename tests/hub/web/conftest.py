@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,8 @@ import pytest
 from core import secrets
 from core.settings import ROOT, Ports, Settings, Site, environment
 from tests.people import Person
+from tests.platform import shared_node
+from tests.ports import free_ports
 from web import assets
 
 PASSWORD = "test-password-1"
@@ -88,16 +89,16 @@ class HubSite:
         self.wait(f"{self.url}/services/usage/healthz")  # the Hub has given the proxy its routes
 
     def stop(self, name: str) -> None:
-        """End a process in order, by force after 10 s."""
+        """End a process in order, by force after a minute."""
         process = self.processes.pop(name)
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
-    def wait(self, url: str, seconds: float = 40) -> None:
+    def wait(self, url: str, seconds: float = 120) -> None:
         """Wait until `url` answers 200. Fails with the logs."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and not self._ended():
@@ -118,23 +119,15 @@ class HubSite:
         return "\n".join(f"== {file.name}\n{file.read_text()[-3000:]}" for file in files)
 
 
-def _free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports
-
-
 @pytest.fixture(scope="package")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubSite]:
     """The Hub, its proxy and the small service, running."""
     folder = tmp_path_factory.mktemp("site")
     names = ("public", "proxy_api", "hub", "usage", "grader")
-    ports = Ports(**dict(zip(names, _free_ports(5), strict=True)))
+    ports = Ports(**dict(zip(names, free_ports(5), strict=True)))
     settings = Settings(state_dir=folder, ports=ports, site=Site(language="ko"))
     secrets.ensure(folder)
-    assets.install(folder, development=True)
+    (folder / "node").symlink_to(shared_node(settings))
     (folder / "run").mkdir()
     address = f"http://127.0.0.1:{ports.hub}/hub/api"
     (folder / "run" / "hub-api-url").write_text(address + "\n")

@@ -153,10 +153,12 @@ def test_the_waiting_page_opens_the_lab(site: HubSite, chromium: Browser, axe: P
             re.compile("실습 (시작을 요청했습니다|환경을 준비하고 있습니다)")
         )
         assert faults(page, axe) == []
-        page.wait_for_url("**/user/slow/**", timeout=40_000)
+        (site.settings.state_dir / "go-on").touch()
+        page.wait_for_url("**/user/slow/**", timeout=120_000)
         expect(page.locator("body")).to_contain_text("a small lab")
         page.goto("/hub/home")
         expect(page.locator("#start")).to_have_text("실습 열기")
+        page.evaluate("window.setTimeout = () => 0")  # which leaves the page a moment later
         page.click("#stop-server-btn")
         expect(page.locator("#stop-server-status")).to_contain_text("종료하고 있습니다")
 
@@ -166,9 +168,7 @@ def test_a_refused_start_says_why(site: HubSite, chromium: Browser, axe: Path) -
         sign_in(page, "refused", PASSWORD)
         page.goto("/hub/home")
         _start(page, "refused")
-        expect(page.locator("#dli-failure")).to_contain_text(
-            "오늘은 남은 GPU 시간이 없습니다.", timeout=20_000
-        )
+        expect(page.locator("#dli-failure")).to_contain_text("오늘은 남은 GPU 시간이 없습니다.")
         assert faults(page, axe) == []
         page.click("#start")
         page.wait_for_url("**/services/usage/")
@@ -202,7 +202,7 @@ def test_jupyterhubs_own_pages_still_work_in_our_layout(site: HubSite, chromium:
     with page_in(chromium, site.url, language="en") as page:
         sign_in(page, "boss", PASSWORD)
         page.goto("/hub/admin")
-        expect(page.locator("#react-admin-hook table").first).to_be_visible(timeout=15_000)
+        expect(page.locator("#react-admin-hook table").first).to_be_visible()
         page.goto("/hub/token")
         page.fill("#token-note", "for a script")
         page.click("text=Request new API token")

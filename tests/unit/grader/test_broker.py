@@ -78,7 +78,7 @@ def test_bytes_for_a_fork_that_is_gone_are_dropped(rig: Rig) -> None:
 
 def test_a_fault_of_the_brokers_ends_the_container_at_once() -> None:
     """It does not wait for the zygote, which lives on here for longer than we wait."""
-    zygote = "import os, time; os.closerange(1, 3); time.sleep(25)"
+    zygote = "import os, time; os.closerange(1, 3); time.sleep(250)"
     code = (
         "import sys, subprocess, pathlib\n"
         "from grader.zygote.inside import broker\n"
@@ -92,7 +92,12 @@ def test_a_fault_of_the_brokers_ends_the_container_at_once() -> None:
     os.write(write, b"something")
     try:
         done = subprocess.run(
-            [sys.executable, "-c", code], stdin=read, capture_output=True, text=True, timeout=20
+            [sys.executable, "-c", code],
+            stdin=read,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
         )
     finally:
         os.close(read)

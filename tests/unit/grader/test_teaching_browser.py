@@ -16,7 +16,7 @@ from tests.platform import shared_node
 from tests.unit.grader.test_marking import give_score, post, submit
 from tests.unit.grader.test_marking import pages as _pages
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.browser
 pages = _pages
 
 BASE = "/services/grader/courses/c1"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from fastapi import FastAPI, HTTPException, Request
 
 from core import secrets
 from core.settings import Settings
+from tests.ports import free_ports
 from usage import app as usage_app
 from usage.client import UsageClient
 from usage.hub import Hub, Server
@@ -98,7 +98,7 @@ class Running:
         self.app.state.closing = lambda: server.should_exit
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while not server.started:
             assert thread.is_alive(), "the service ended at its start"
             assert time.monotonic() < deadline, "the service did not start"
@@ -106,7 +106,7 @@ class Running:
 
         def end() -> None:
             server.should_exit = True
-            thread.join(20)
+            thread.join(60)
 
         self._end = end
 
@@ -115,7 +115,7 @@ class Running:
         self._end()
 
     def client(self, key: str) -> UsageClient:
-        return UsageClient(self.url, secrets.load(self.folder, key))
+        return UsageClient(self.url, secrets.load(self.folder, key), timeout=60)
 
     def page(self, path: str = "/", language: str = "en") -> httpx.Response:
         return httpx.get(self.url + path, headers={"Accept-Language": language})
@@ -140,8 +140,7 @@ def serving(folder: Path, database: str = "", **usage: object) -> Iterator[Runni
         state_dir=folder, courses_dir=folder / "courses", usage={"database": database, **usage}
     )
     hub = HubDouble()
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     running = Running(settings, f"http://127.0.0.1:{port}/services/usage", folder, hub)
     running.begin()
     try:

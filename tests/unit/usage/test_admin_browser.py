@@ -14,7 +14,7 @@ from tests.platform import shared_node
 from tests.unit.usage.admin_data import fill
 from tests.unit.usage.server import Running, serving
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.browser
 
 SHOTS = ROOT / "artifacts" / "screenshots"
 LOOKS = (("ko", "light", WIDE), ("en", "dark", NARROW))
@@ -93,4 +93,4 @@ def test_machines_change_without_a_reload(
         page.goto(service.url + pages["machines"])
         expect(page.locator("#machines")).not_to_contain_text("Faulty")
         service.app.state.usage.set_slot_mode("GPU-1", "disabled", "root")
-        expect(page.locator("#machines")).to_contain_text("Disabled", timeout=15_000)
+        expect(page.locator("#machines")).to_contain_text("Disabled")

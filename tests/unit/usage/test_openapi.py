@@ -65,9 +65,9 @@ def _call(service: Running, case: schemathesis.Case, base: str) -> Any:
 def _answer(case: schemathesis.Case, base: str, headers: dict[str, str]) -> Any:
     """The answer; of a live stream, which does not end by itself, only its beginning."""
     if not case.operation.path.endswith("/events"):
-        return case.call(base_url=base, headers=headers, timeout=20, allow_redirects=False)
+        return case.call(base_url=base, headers=headers, timeout=90, allow_redirects=False)
     given = case.as_transport_kwargs(base_url=base, headers=headers)
-    with requests.request(**given, timeout=20, allow_redirects=False, stream=True) as answer:
+    with requests.request(**given, timeout=90, allow_redirects=False, stream=True) as answer:
         if answer.status_code >= 400:
             answer.content  # noqa: B018 # read while the connection is open, for the message
         return answer
@@ -126,7 +126,7 @@ def test_absurd_numbers_and_times_are_refused(
 ) -> None:
     bearer = {"Authorization": f"Bearer {secrets.load(service.folder, key)}"}
     url = f"{service.url}/api/internal{path}"
-    answer = httpx.request(method, url, headers=bearer, json=body, timeout=20)
+    answer = httpx.request(method, url, headers=bearer, json=body, timeout=90)
     assert answer.status_code in (409, 422), answer.text
 
 

@@ -132,7 +132,7 @@ def test_a_start_that_cannot_be(service: Running, form: dict, sentence: str) -> 
 def live_part(service: Running, language: str = "en") -> str:
     """What an open home is sent first."""
     headers = {"Accept-Language": language}
-    with httpx.stream("GET", f"{service.url}/events", headers=headers, timeout=10) as answer:
+    with httpx.stream("GET", f"{service.url}/events", headers=headers, timeout=60) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         lines: list[str] = []
         for line in answer.iter_lines():

@@ -22,7 +22,7 @@ from usage.classroom.coursework import Progress, Standing
 from usage.client import CohortSpec
 from usage.hub import Server
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.browser
 
 PEOPLE, WITH_GPU = 300, 60
 SHOTS = ROOT / "artifacts" / "screenshots"
@@ -127,7 +127,7 @@ def test_the_class_changes_by_itself_also_after_a_restart(
         options = {"course": "intro", "lab": "first", "cohort": "kt", "gpu": "no"}
         ready = Server("ready", options, "/user/x/", NOW, NOW)
         service.hub.servers["learner-070"] = ready
-        expect(row).to_have_count(0, timeout=15_000)
+        expect(row).to_have_count(0)
         service.end()
         del service.hub.servers["learner-070"]
         service.begin()

@@ -23,7 +23,6 @@ from usage.hub import HubDown, Server
 
 NOW = datetime.now(UTC)
 CLASS = "/classes/kt"
-pytestmark = pytest.mark.timeout(40)
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +150,7 @@ def test_restart_starts_the_same_lab_once_it_is_gone(
 
     monkeypatch.setattr(service.hub, "stop", stop)
     assert service.send(f"{CLASS}/restart", username="ann").status_code == 303
-    wait_for("the second start", lambda: service.hub.started, seconds=5, every=0.05)
+    wait_for("the second start", lambda: service.hub.started, every=0.05)
     assert service.hub.started == [("ann", options)]
     answer = service.send(f"{CLASS}/restart", username="bea")
     assert answer.headers["location"].endswith("?done=no-lab")
