@@ -73,7 +73,7 @@ def stop_containers(settings: Settings, report: Report) -> tuple[int, bool]:
 def purge(settings: Settings, steps: Steps, *, images: bool = True) -> None:
     """Remove containers, volumes, networks, images and the state folder of this instance.
 
-    `images`: those that we built too; another instance would have to build them again.
+    `images`: those that we built too, unless another instance of this machine is there.
     """
     with steps.step(_("Remove volumes, networks and images")) as step:
         try:
@@ -112,9 +112,21 @@ def _purge_docker(
         _gone(network.remove)
     _open_firewall(settings, report)
     if images:
+        needed = _others(settings, client)
         for image in client.images.list(filters={"label": BUILT_LABEL}):
-            report(", ".join(image.tags) or image.short_id)
+            name = ", ".join(image.tags) or image.short_id
+            if needed:
+                report(f"{name}: {_('stays: in use')} ({', '.join(sorted(needed))})")
+                continue
+            report(name)
             _gone(lambda i=image: client.images.remove(i.id, force=True))
+
+
+def _others(settings: Settings, client: docker.DockerClient) -> set[str]:
+    """Other instances of this machine, running or down: each has a network until it is purged."""
+    networks = client.networks.list(filters={"label": "dli.instance"})
+    found = {(network.attrs.get("Labels") or {}).get("dli.instance", "") for network in networks}
+    return found - {"", settings.instance}
 
 
 def _detach_homes(settings: Settings, report: Report) -> None:
