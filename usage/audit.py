@@ -9,8 +9,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from store import audit
+from usage import texts
 from usage.leases import Clock
 from usage.models import Base
+from usage.roster import texts as roster
 from web import formats
 from web.i18n import gettext as _
 
@@ -80,6 +82,8 @@ def words(action: str) -> str:
         "person.erased": _("Erased a person"),
         "person.export": _("Exported a person's data"),
         "person.read": _("Read a person's data"),
+        "prestart": _("Had labs started ahead"),
+        "prestart.cancel": _("Called labs ahead off"),
         "request.decline": _("Declined a request"),
         "request.grant": _("Granted a request"),
         "retention.announce": _("Announced a deletion"),
@@ -100,6 +104,9 @@ def _names(key: str) -> str:
     return {
         "before": _("before"),
         "fields": _("fields"),
+        "hours": _("hours"),
+        "lab": _("lab"),
+        "labs": _("labs"),
         "minutes": _("minutes"),
         "people": _("people"),
         "role": _("role"),
@@ -108,12 +115,14 @@ def _names(key: str) -> str:
         "staff_of": _("staff of"),
         "units": _("GPU-hours"),
         "until": _("until"),
-    }.get(key, key)
+    }.get(key) or roster.counted(key)
 
 
 def _value(key: str, value: object) -> str:
     if key == "units" and isinstance(value, int):
         return formats.gpu_hours(value, 4)
     if isinstance(value, list):
-        return " ".join(str(one) for one in value)
+        return " · ".join(texts.field_name(str(one)) for one in value)
+    if key in ("role", "before"):
+        return texts.words(str(value))
     return str(value) if value != "" else "–"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
-from usage import views
+from usage import accounts, views
 from usage.client import Budget, Charge
 from usage.forecast import Movement
 from usage.leases import OPEN
 from usage.models import (
+    Account,
     Cohort,
     Entry,
     LeaseRow,
@@ -62,9 +63,18 @@ def list_cohorts(session: Session) -> list[CohortLine]:
     """Every cohort, those ending last first."""
     members = _counts(session, Membership.cohort_id, Membership.removed_at.is_(None))
     running = _counts(session, LeaseRow.cohort_id, LeaseRow.state.in_(OPEN))
+    rows = session.execute(
+        select(Cohort, Account)
+        .join(
+            Account,
+            and_(Account.cohort_id == Cohort.id, Account.username == accounts.POOL),
+            isouter=True,
+        )
+        .order_by(Cohort.ends_at.desc(), Cohort.id)
+    )
     return [
-        CohortLine(c, members.get(c.id, 0), views.budget(session, c.id), running.get(c.id, 0))
-        for c in session.scalars(select(Cohort).order_by(Cohort.ends_at.desc(), Cohort.id)).all()
+        CohortLine(c, members.get(c.id, 0), views.budget_of(c.id, a), running.get(c.id, 0))
+        for c, a in rows
     ]
 
 
@@ -121,20 +131,22 @@ def windows_of(session: Session, cohort_id: str) -> list[Window]:
 def members(session: Session, cohort_id: str) -> list[Member]:
     """The members of a cohort, by role and user name."""
     rows = session.execute(
-        select(Membership, Person)
+        select(Membership, Person, Account.settled)
         .join(Person, Person.username == Membership.username, isouter=True)
+        .join(
+            Account,
+            and_(
+                Account.cohort_id == Membership.cohort_id,
+                Account.username == Membership.username,
+            ),
+            isouter=True,
+        )
         .where(Membership.cohort_id == cohort_id, Membership.removed_at.is_(None))
         .order_by(Membership.role, Membership.username)
-    ).all()
+    )
     return [
-        Member(
-            m.username,
-            p.name if p else "",
-            p.email if p else "",
-            m.role,
-            views.budget(session, cohort_id, m.username).settled,
-        )
-        for m, p in rows
+        Member(m.username, p.name if p else "", p.email if p else "", m.role, used or 0)
+        for m, p, used in rows
     ]
 
 

@@ -96,6 +96,9 @@ def field_name(field: str) -> str:
         "reason": _("Reason"),
         "lab_max_minutes": _("Longest GPU lab in minutes"),
         "max_gpu_labs": _("GPU labs at the same time"),
+        "courses": _("Courses"),
+        "learner_cap": _("GPU-hours that one learner may use"),
+        "daily_cap": _("GPU-hours that one learner may use in a day"),
     }.get(field, field)
 
 
@@ -159,6 +162,10 @@ def _start_sentences() -> dict[str, str]:
         "course_not_offered": _("%(cohort)s does not offer the course %(course)s."),
         "cohort_not_started": _("%(cohort)s begins on %(at)s. Labs start from then on."),
         "cohort_ended": _("%(cohort)s ended on %(at)s; its GPU time can no longer be used."),
+        "starts_fail": _(
+            "Your last %(count)s starts held a GPU and did not come up. Start without a GPU, or "
+            "with one again on %(at)s; if you do not know why, tell your instructor."
+        ),
         "lease_ended": _("This lab has ended (%(reason)s). Start it again."),
         "lease_unknown": _("There is no lease %(lease)s."),
         "held_negative": _("A held time cannot be negative (%(held_ms)s ms)."),

@@ -46,6 +46,11 @@ def budget(session: Session, cohort_id: str, username: str = POOL) -> Budget:
         .where(Account.cohort_id == cohort_id, Account.username == username)
         .execution_options(populate_existing=True)
     )
+    return budget_of(cohort_id, row)
+
+
+def budget_of(cohort_id: str, row: Account | None) -> Budget:
+    """An account in numbers; zeros where there is none yet."""
     if row is None:
         return Budget(cohort_id, 0, 0, 0, 0)
     return Budget(cohort_id, row.cap or 0, row.settled, row.reserved, row.overrun)

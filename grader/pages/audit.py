@@ -34,6 +34,7 @@ def show(
         words=words,
         details=details,
         scope_name=_("Course"),
+        scopes={},
         base="/services/grader/audit",
         **context,
     )

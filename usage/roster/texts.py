@@ -68,7 +68,7 @@ def act(step: Step) -> str:
 
 
 def counted(act_code: str) -> str:
-    """A kind of step, as a heading above a number."""
+    """A kind of step, as a heading above a number; what is none stays as it is."""
     return {
         "enrol": _("New members"),
         "return": _("Members again"),
@@ -79,7 +79,7 @@ def counted(act_code: str) -> str:
         "same": _("Members already"),
         "waits": _("Expected already"),
         "out": _("Left out"),
-    }[act_code]
+    }.get(act_code, act_code)
 
 
 def remark(step: Step) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import Response
 
 from core.ids import new_id
 from usage import desk, forecast, forms
 from usage.api_internal import Service, Zone
+from usage.client import Charge
+from usage.pages.admin import listing
 from usage.pages.admin.common import (
     NO_SLIP,
     Admin,
@@ -30,12 +33,31 @@ from web.pages import render
 router = APIRouter()
 
 
+class Labs(listing.Asked):
+    """What was asked of the list of labs, and the pace of the forecast."""
+
+    pace: forecast.Pace = "week"
+
+
+_ALL = Labs()
+
+_SORTS: dict[str, Callable[[Charge], Any]] = {
+    "username": lambda charge: charge.username,
+    "held": lambda charge: charge.held_ms,
+    "charged": lambda charge: charge.charged,
+}
+
+
 @router.get("/cohorts/{cohort}")
 def show(
-    request: Request, cohort: str, service: Service, me: Me, pace: forecast.Pace = "week"
+    request: Request,
+    cohort: str,
+    service: Service,
+    me: Me,
+    asked: Annotated[Labs, Query()],
 ) -> Response:
     """One cohort, for admins and for its own staff."""
-    return _page(request, service, me, cohort, pace=pace)
+    return _page(request, service, me, cohort, asked=asked)
 
 
 @router.post("/cohorts/{cohort}/entries")
@@ -107,19 +129,20 @@ def _page(
     me: Person,
     cohort: str,
     slip: Slip = NO_SLIP,
-    pace: forecast.Pace = "week",
+    asked: Labs = _ALL,
 ) -> Response:
     role = role_in(service, me, cohort)
     row = cohort_of(service, cohort)
     with service.database.read() as session:
         page = desk.cohort_page(session, cohort)
         entries = desk.movements(session, cohort)
-        outlook = forecast.outlook(entries, row.ends_at, service.clock.now(), pace)
+        outlook = forecast.outlook(entries, row.ends_at, service.clock.now(), asked.pace)
         return render(
             request,
             "usage/cohort.html",
             slip.status,
             page=page,
+            labs=_labs(page.charges, asked, slip),
             outlook=outlook,
             burn=forecast.chart(entries, outlook),
             deletion=dates.of(row, request.app.state.settings.usage.keep_days),
@@ -128,3 +151,11 @@ def _page(
             key=new_id("entry"),
             **words(request, slip),
         )
+
+
+def _labs(charges: list[Charge], asked: Labs, slip: Slip) -> listing.Listing[Charge]:
+    """The list of labs; the one whose refund was refused comes first."""
+    lease = slip.typed.get("lease")
+    if lease:
+        charges = sorted(charges, key=lambda charge: charge.lease_id != lease)
+    return listing.listed(charges, asked, lambda charge: (charge.username,), _SORTS, "labs")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import Response
 
 from core.wire import GpuNeed
 from usage import desk, forms, views
 from usage.api_internal import Service, Zone
+from usage.pages.admin import listing
 from usage.pages.admin.common import NO_SLIP, Admin, Slip, cohort_of, do, words
 from usage.retention import dates
 from usage.service import Usage
@@ -18,16 +20,34 @@ from web.pages import render
 
 router = APIRouter()
 
+_SORTS: dict[str, Callable[[desk.CohortLine], Any]] = {
+    "name": lambda line: line.cohort.name,
+    "starts": lambda line: line.cohort.starts_at,
+    "ends": lambda line: line.cohort.ends_at,
+    "members": lambda line: line.members,
+    "running": lambda line: line.running,
+    "left": lambda line: line.budget.left,
+    "granted": lambda line: line.budget.cap,
+}
+
 
 @router.get("")
-def show_all(request: Request, service: Service, _me: Admin) -> Response:
+def show_all(
+    request: Request, service: Service, _me: Admin, asked: Annotated[listing.Asked, Query()]
+) -> Response:
     """All cohorts."""
     keep_days = request.app.state.settings.usage.keep_days
     with service.database.read() as session:
         return render(
             request,
             "usage/admin.html",
-            cohorts=desk.list_cohorts(session),
+            cohorts=listing.listed(
+                desk.list_cohorts(session),
+                asked,
+                lambda line: (line.cohort.name, line.cohort.organisation, line.cohort.id),
+                _SORTS,
+                "main",
+            ),
             soon=dates.announced(session, keep_days),
             **words(request),
         )

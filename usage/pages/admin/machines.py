@@ -9,10 +9,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from core.wire import SlotMode
-from usage import fleet, texts
+from usage import fleet, forms, texts
 from usage.api_internal import Service, Zone
 from usage.hub import Hub, HubDown
-from usage.pages.admin.common import BASE, Admin, words
+from usage.pages.admin.common import BASE, NO_SLIP, Admin, Slip, slip, words
 from usage.pulse import Pulse
 from usage.refusals import No
 from usage.service import Usage
@@ -62,32 +62,35 @@ def set_mode(
 async def stop(
     request: Request,
     service: Service,
+    zone: Zone,
     me: Admin,
     username: Annotated[str, Form(max_length=255)],
-    reason: Annotated[str, Form(max_length=900)] = "",
+    reason: Annotated[str, Form()] = "",
 ) -> Response:
     """Stop somebody's lab. What is saved stays on the person's volume."""
-    if not reason.strip():
-        return await _page(request, service, _("Give a reason; it stays in the audit log."))
+    try:
+        why = forms.given(reason)
+    except No as no:
+        typed = {"username": username, "reason": reason}
+        return await _page(request, service, slip(no, zone, "stop", typed))
     hub: Hub = request.app.state.hub
     try:
         await hub.stop(username)
     except HubDown:
         said = _("The Hub does not answer, so the lab was not stopped. Try again in a minute.")
-        return await _page(request, service, said)
-    await run_in_threadpool(service.note, me.name, "lab.stop", "", username, reason)
+        return await _page(request, service, Slip(said))
+    await run_in_threadpool(service.note, me.name, "lab.stop", "", username, why)
     pulse: Pulse = request.app.state.pulse
     pulse.forget()
     return RedirectResponse(f"{BASE}/machines", 303)
 
 
-async def _page(request: Request, service: Usage, problem: str = "") -> Response:
-    context = await _context(request, service)
-    status = 409 if problem else 200
-    return render(request, "usage/machines.html", status, problem=problem, **context)
+async def _page(request: Request, service: Usage, refused: Slip = NO_SLIP) -> Response:
+    context = await _context(request, service, refused)
+    return render(request, "usage/machines.html", refused.status, **context)
 
 
-async def _context(request: Request, service: Usage) -> dict[str, Any]:
+async def _context(request: Request, service: Usage, refused: Slip = NO_SLIP) -> dict[str, Any]:
     pulse: Pulse = request.app.state.pulse
     servers = (await pulse.look()).servers
 
@@ -97,4 +100,4 @@ async def _context(request: Request, service: Usage) -> dict[str, Any]:
             return fleet.gather(session, servers, looks, service.rules, service.clock)
 
     strays = service.strays.all(service.clock.boot_ms())
-    return {"fleet": await run_in_threadpool(read), "strays": strays, **words(request)}
+    return {"fleet": await run_in_threadpool(read), "strays": strays, **words(request, refused)}

@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, HTTPException, Request
+from fastapi import APIRouter, Form, HTTPException, Query, Request
 from starlette.responses import Response
 
 from usage import codes, desk, forms, views
 from usage.api_internal import Service, Zone
+from usage.pages.admin import listing
 from usage.pages.admin.common import NO_SLIP, Admin, Me, Slip, cohort_of, do, role_in, words
 from usage.roster import expected
 from usage.service import Usage
+from usage.texts import words as words_of
 from web.auth import Person
 from web.pages import render
 
 router = APIRouter()
 
+_ALL = listing.Asked()
+
+_SORTS: dict[str, Callable[[desk.Member], Any]] = {
+    "username": lambda member: member.username,
+    "name": lambda member: member.name,
+    "email": lambda member: member.email,
+    "role": lambda member: (member.role, member.username),
+    "used": lambda member: member.used,
+}
+
 
 @router.get("/cohorts/{cohort}/people")
-def show(request: Request, cohort: str, service: Service, me: Me) -> Response:
+def show(
+    request: Request,
+    cohort: str,
+    service: Service,
+    me: Me,
+    asked: Annotated[listing.Asked, Query()],
+) -> Response:
     """Members, expected people and event codes; staff of the cohort see the members."""
     role_in(service, me, cohort)
     service.note_read(me.name, "people.read", cohort)
-    return _page(request, service, me, cohort)
+    return _page(request, service, me, cohort, asked=asked)
 
 
 @router.post("/cohorts/{cohort}/members")
@@ -133,17 +152,40 @@ def _do(request: Request, service: Usage, zone: str, me: Person, cohort: str) ->
 
 
 def _page(
-    request: Request, service: Usage, me: Person, cohort: str, slip: Slip = NO_SLIP
+    request: Request,
+    service: Usage,
+    me: Person,
+    cohort: str,
+    slip: Slip = NO_SLIP,
+    asked: listing.Asked = _ALL,
 ) -> Response:
     row = cohort_of(service, cohort)
     with service.database.read() as session:
+        members = desk.members(session, cohort)
+        typed = str(slip.typed.get("username", "")) if slip.form == "members" else ""
+        if typed:  # back to the row whose form was refused, on whichever page it was
+            asked = listing.Asked(q=typed[:200])
+        waiting = expected.of_cohort(session, cohort) if me.admin else []
         return render(
             request,
             "usage/people.html",
             slip.status,
             cohort=row,
-            members=desk.members(session, cohort),
-            expected=expected.of_cohort(session, cohort) if me.admin else [],
+            members=listing.listed(
+                members,
+                asked,
+                lambda m: (m.username, m.name, m.email, words_of(m.role)),
+                _SORTS,
+                "members",
+            ),
+            arrived=[place for place in waiting if place.arrived],
+            awaited=listing.listed(
+                [place for place in waiting if not place.arrived],
+                asked,
+                lambda p: (p.name, p.email, p.username, words_of(p.role)),
+                {},
+                "awaited",
+            ),
             codes=codes.all_of(session, cohort) if me.admin else [],
             may_change=me.admin,
             **words(request, slip),

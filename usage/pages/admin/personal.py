@@ -14,11 +14,12 @@ from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, RedirectResponse, Response
 
-from usage import texts
+from usage import forms
 from usage.api_internal import Service, Zone
 from usage.classroom.coursework import Coursework, GraderDown
+from usage.models import Cohort, Membership
 from usage.models import Person as PersonRow
-from usage.pages.admin.common import BASE, Admin
+from usage.pages.admin.common import BASE, NO_SLIP, Admin, Slip, slip, words
 from usage.refusals import No
 from usage.retention import erasing, person
 from usage.retention.models import Erasure
@@ -39,7 +40,8 @@ def show(request: Request, service: Service, zone: Zone, me: Admin, username: st
     try:
         found = _find(service, username)
     except No as no:
-        return _page(request, service, texts.sentence(no, zone))
+        typed = {"username": username}
+        return _page(request, service, slip(no, zone, "look", typed))
     service.note_read(me.name, "person.read", "", found)
     return _page(request, service, username=found)
 
@@ -54,7 +56,7 @@ async def export(request: Request, username: str, service: Service, me: Admin) -
         except GraderDown:
             Path(coursework.name).unlink()
             said = _("The coursework service does not answer. Try again in a minute.")
-            return await run_in_threadpool(_page, request, service, said, username)
+            return await run_in_threadpool(_page, request, service, Slip(said), username)
     try:
         made = await run_in_threadpool(_zip, service, username, me.name, Path(coursework.name))
     finally:
@@ -74,23 +76,23 @@ def erase(
     service: Service,
     zone: Zone,
     me: Admin,
-    reason: Annotated[str, Form(max_length=900)] = "",
-    again: Annotated[str, Form(max_length=255)] = "",
+    reason: Annotated[str, Form()] = "",
+    again: Annotated[str, Form()] = "",
 ) -> Response:
     """Have a person erased. The name has to be typed once more, since nothing brings it back."""
     try:
-        if not reason.strip():
-            raise No("reason_missing")
+        why = forms.given(reason)
         if again.strip() != username or username == me.name:
             raise No("confirm_name", username=username)
         with service.database.write() as session:
             person.check_erasable(session, username)
-            erasing.ask(session, service, username, me.name, reason)
+            erasing.ask(session, service, username, me.name, why)
     except No as no:
-        return _page(request, service, texts.sentence(no, zone), username)
+        typed = {"reason": reason, "again": again}
+        return _page(request, service, slip(no, zone, "erase", typed), username)
     eraser: erasing.Eraser = request.app.state.eraser
     eraser.wake()
-    return RedirectResponse(f"{BASE}/people", 303)
+    return RedirectResponse(f"{BASE}/people?done=erase", 303)
 
 
 def _find(service: Usage, typed: str) -> str:
@@ -119,20 +121,47 @@ def _zip(service: Usage, username: str, actor: str, coursework: Path) -> Path:
         return Path(out.name)
 
 
-def _page(request: Request, service: Usage, problem: str = "", username: str = "") -> Response:
+def _page(
+    request: Request, service: Usage, refused: Slip = NO_SLIP, username: str = ""
+) -> Response:
     with service.database.read() as session:
         about = person.everything(session, username) if username else {}
         known = session.get(PersonRow, username) if username else None
         query = select(Erasure).order_by(Erasure.created_at.desc()).limit(_SHOWN)
+        member = select(Cohort.id, Cohort.name).join(Membership, Membership.cohort_id == Cohort.id)
+        cohorts = session.execute(member.where(Membership.username == username))
         return render(
             request,
             "usage/personal.html",
-            409 if problem else 200,
-            problem=problem,
+            refused.status,
             username=username,
             known=known,
-            about={name: len(rows) for name, rows in sorted(about.items())},
-            cohorts=[row["cohort_id"] for row in about.get("enrolments", [])],
+            about={_kept(name): len(rows) for name, rows in sorted(about.items())},
+            cohorts={row.id: row.name for row in cohorts} if username else {},
             erasures=session.scalars(query).all(),
             steps=erasing.STEPS,
+            **words(request, refused),
         )
+
+
+def _kept(table: str) -> str:
+    """What a table holds about a person, in words."""
+    return {
+        "accounts": _("shares of GPU time"),
+        "announcement_reads": _("announcements read"),
+        "announcements": _("announcements written"),
+        "audit": _("entries of the audit log"),
+        "consents": _("consents"),
+        "enrolments": _("memberships"),
+        "entries": _("entries of the ledger"),
+        "erasures": _("erasures asked for"),
+        "expected": _("places on rosters"),
+        "lab_activity": _("what labs reported last"),
+        "leases": _("GPU labs"),
+        "prestarts": _("labs started ahead"),
+        "people": _("name and e-mail address"),
+        "requests": _("requests for GPU time"),
+        "roster_imports": _("roster imports"),
+        "waits": _("places in the queue"),
+        "windows": _("reserved windows"),
+    }.get(table, table)
