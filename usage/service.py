@@ -31,6 +31,7 @@ from usage import (
     claims,
     cohorts,
     consents,
+    failures,
     grants,
     heartbeat,
     idle,
@@ -115,6 +116,8 @@ class Usage(Office, Prestarting, Queueing):
         """A lease for a start."""
         try:
             with self.database.write() as session:
+                if ask.holder == "server":
+                    failures.check(session, ask.username, self.clock)
                 waits, kept = self._others_first(session, ask)
                 row = leases.reserve(session, ask, self.rules, self.clock, kept.slots, kept.labs)
                 early.leased(session, row, self.clock)
