@@ -52,7 +52,7 @@ class Boxes:
         container.reload()
         return container
 
-    def run(self, who: str, code: str, seconds: float = 60, **more: Any) -> tuple[int, str]:
+    def run(self, who: str, code: str, seconds: float = 180, **more: Any) -> tuple[int, str]:
         """Exit status and output of Python code as a lab of `who`; its container is removed."""
         container = self.start(who, "python3", "-c", code, **more)
         try:

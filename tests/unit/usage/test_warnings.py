@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
+import pytest
 
 from core.wire import GpuNeed, ReserveRequest
-from tests.unit.usage.conftest import HOUR, World, slot
+from tests.unit.usage.conftest import HOUR, FakeTime, World, slot
 from tests.unit.usage.server import Running, serving
+from usage import pulse
 from usage.client import CohortSpec, LabClient
 from usage.heartbeat import WARN_LEAD_MS
 
@@ -37,7 +38,7 @@ def test_between_two_heartbeats(world: World) -> None:
 
 
 def _lab(service: Running, minutes: int) -> LabClient:
-    now, cli = datetime.now(UTC), service.client("key-cli")
+    now, cli = service.app.state.usage.clock.now(), service.client("key-cli")
     begin, end = ((now + timedelta(days=days)).isoformat() for days in (-1, 9))
     cli.create_cohort(
         CohortSpec("kt", "KT", "KT", begin, end, courses=["intro"], lab_max_minutes=minutes)
@@ -52,23 +53,23 @@ def _lab(service: Running, minutes: int) -> LabClient:
     return LabClient(service.url, "any")
 
 
-def test_a_waiting_lab_hears_of_a_warning_within_two_seconds(tmp_path: Path) -> None:
-    first_s = 4.0
-    with serving(tmp_path, warn_minutes=[2 - first_s / 60]) as service:
+def test_a_waiting_lab_hears_of_a_warning_when_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulse, "LOOK_SECONDS", 1000.0)  # nothing is found by looking again
+    time = FakeTime()
+    with serving(tmp_path, warn_minutes=[1]) as service:
+        service.app.state.usage.clock = time.clock()
         lab = _lab(service, 2)
-        begun = time.monotonic()
         status = lab.status("en")
         assert status.warnings == []
         headers = {"Authorization": "token any"}
-        with ThreadPoolExecutor() as pool, httpx.Client(headers=headers, timeout=30) as client:
+        with ThreadPoolExecutor() as pool, httpx.Client(headers=headers) as client:
             url = f"{service.url}/api/me/status"
-            query = {"known": status.mark, "wait": "20", "lang": "ko"}
+            query = {"known": status.mark, "wait": "30", "lang": "ko"}
             answer = pool.submit(client.get, url, params=query)
+            time.pass_ms(60_000)
             heard = answer.result().json()
-            if not heard["warnings"]:  # something else had changed, such as the minute left
-                query["known"] = heard["mark"]
-                heard = client.get(url, params=query).json()
-        late = time.monotonic() - begun - first_s
+        assert heard["mark"] != status.mark, "it was woken, not left to wait for its time"
         assert len(heard["warnings"]) == 1
         assert "최대" in heard["warnings"][0]["message"]
-        assert -1.5 < late < 2, f"{late:.2f} s after its time"
