@@ -7,6 +7,7 @@ the table, and the figures of the last line.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 from typing import Annotated, Any
@@ -28,6 +29,12 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
 
 
+def summary(name: str) -> str:
+    """What a benchmark measures: the first line of its module, read without running it."""
+    text = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
+
+
 def table(rows: list[dict[str, Any]]) -> Table:
     """Rows as a table; the first row's keys are the columns."""
     shown = Table(*(str(key) for key in (rows[0] if rows else {})))
@@ -41,16 +48,22 @@ def _main(name: str) -> Any:
 
 
 def bench(
-    name: Annotated[str, typer.Argument(help=_("Name of a file in benchmarks/"))],
+    name: Annotated[
+        str | None,
+        typer.Argument(help=_("Name of a file in benchmarks/; without it: which there are")),
+    ] = None,
     n: Annotated[int | None, typer.Option(help=_("How many submissions or learners"))] = None,
     profile: Annotated[str | None, typer.Option(help="numpy, sklearn, torch")] = None,
 ) -> None:
     """Run one benchmark; options that are not given keep its own defaults."""
     asked: dict[str, Any] = {"n": n, "profile": profile}
     options = {key: value for key, value in asked.items() if value is not None}
+    if name is None:
+        Console().print(table([{"": known, _("Measures"): summary(known)} for known in names()]))
+        return
     name = name.replace("-", "_")
     if name not in names():
-        known = ", ".join(names()) or _("none yet")
+        known = ", ".join(names())
         raise CliError(_("No benchmark {name!r}; there are: {known}", name=name, known=known))
     # Progress goes to standard error: the last line of standard output is the JSON.
     with Steps(Console(stderr=True)).step(_("Benchmark {name}", name=name)) as step:

@@ -13,9 +13,10 @@ from rich.text import Text
 
 from cli.errors import CliError
 from cli.steps import Step, Steps
-from cli.text import _, n_
+from cli.text import _
 from core import secrets
 from core import settings as core_settings
+from core.i18n import N_
 from core.settings import Settings
 from grader.client import GraderClient, GraderRefused, GraderUnavailable, Progress, Result
 
@@ -23,12 +24,12 @@ _POLL_S = 0.3
 BY = "./dli"
 
 STATES = {
-    "waiting": n_("waiting"),
-    "grading": n_("being graded"),
-    "failed": n_("failed"),
-    "manual": n_("needs a person"),
-    "graded": n_("graded"),
-    "released": n_("feedback released"),
+    "waiting": N_("waiting"),
+    "grading": N_("being graded"),
+    "failed": N_("failed"),
+    "manual": N_("needs a person"),
+    "graded": N_("graded"),
+    "released": N_("feedback released"),
 }
 
 Course = Annotated[str, typer.Argument(help=_("The course's id: its folder in courses/"))]

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from cli import bench, course, coursework
 from cli.errors import explain
 from cli.steps import Steps
 from cli.text import _
@@ -175,10 +176,14 @@ def lock() -> None:
         step.note(str(pins.refresh(step.detail)))
 
 
+coursework.add_to(app)
+bench.add_to(app)
+app.add_typer(course.app, name="course")
+
+
 def main() -> None:
     """Run the command; an expected error is a sentence on standard error and exit code 1."""
     sys.path.insert(0, str(ROOT))  # for benchmarks/, which are no installed package
-    _mount()
     try:
         app(prog_name="./dli")
     except Exception as error:
@@ -189,18 +194,6 @@ def main() -> None:
         if told.remedy:
             errors.print(Text(told.remedy), soft_wrap=True)
         sys.exit(1)
-
-
-def _mount() -> None:
-    """Add the commands that live in modules of their own."""
-    from cli import bench, coursework
-
-    coursework.add_to(app)
-    bench.add_to(app)
-    if (Path(__file__).parent / "course.py").exists():
-        from cli.course import app as course
-
-        app.add_typer(course, name="course")
 
 
 if __name__ == "__main__":

@@ -27,8 +27,3 @@ def _(message: str, /, **values: object) -> str:
     """`message` in the terminal's language, its ``{name}`` fields filled from `values`."""
     text = _catalogue(language()).gettext(message)
     return text.format(**values) if values else text
-
-
-def n_(message: str) -> str:
-    """Mark `message` for translation where it is only translated later, with `_`."""
-    return message

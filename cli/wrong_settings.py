@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-from cli.text import _, n_
+from cli.text import _
+from core.i18n import N_
 from core.settings import Problem, SettingsError
 
 _WORDS = {
-    "absolute": n_("must be an absolute path"),
-    "address": n_("must be an address such as https://labs.example.org, without a path"),
-    "bool_parsing": n_("must be true or false"),
-    "bool_type": n_("must be true or false"),
-    "database": n_("must be a URL such as postgresql+psycopg://user:password@host/name"),
-    "dict_type": n_("must be a table"),
-    "float_parsing": n_("must be a number"),
-    "float_type": n_("must be a number"),
-    "greater_than": n_("must be more than {gt}"),
-    "greater_than_equal": n_("must be at least {ge}"),
-    "int_from_float": n_("must be a whole number"),
-    "int_parsing": n_("must be a whole number"),
-    "int_type": n_("must be a whole number"),
-    "less_than_equal": n_("must be at most {le}"),
-    "list_type": n_("must be a list"),
-    "literal_error": n_("must be one of {expected}"),
-    "path_type": n_("must be a path, in quotes"),
-    "string_pattern_mismatch": n_("must look like {pattern}"),
-    "string_too_short": n_("must not be empty"),
-    "string_type": n_("must be text, in quotes"),
-    "subdomains": n_("subdomains needs url, whose host the names are below"),
-    "zone": n_("must be an IANA time zone such as Asia/Seoul"),
+    "absolute": N_("must be an absolute path"),
+    "address": N_("must be an address such as https://labs.example.org, without a path"),
+    "bool_parsing": N_("must be true or false"),
+    "bool_type": N_("must be true or false"),
+    "database": N_("must be a URL such as postgresql+psycopg://user:password@host/name"),
+    "dict_type": N_("must be a table"),
+    "float_parsing": N_("must be a number"),
+    "float_type": N_("must be a number"),
+    "greater_than": N_("must be more than {gt}"),
+    "greater_than_equal": N_("must be at least {ge}"),
+    "int_from_float": N_("must be a whole number"),
+    "int_parsing": N_("must be a whole number"),
+    "int_type": N_("must be a whole number"),
+    "less_than_equal": N_("must be at most {le}"),
+    "list_type": N_("must be a list"),
+    "literal_error": N_("must be one of {expected}"),
+    "path_type": N_("must be a path, in quotes"),
+    "string_pattern_mismatch": N_("must look like {pattern}"),
+    "string_too_short": N_("must not be empty"),
+    "string_type": N_("must be text, in quotes"),
+    "subdomains": N_("subdomains needs url, whose host the names are below"),
+    "zone": N_("must be an IANA time zone such as Asia/Seoul"),
 }
 """By pydantic's code, or our own of core.setting_types."""
 

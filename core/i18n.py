@@ -25,6 +25,11 @@ class CatalogueError(ValueError):
     """A catalogue that cannot be read: file and line."""
 
 
+def N_(message: str) -> str:
+    """Mark `message` for its room's catalogue; it is translated where the reader is known."""
+    return message
+
+
 def choose(cookie: str | None, accept_language: str | None, default: str) -> str:
     """The reader's language: what they chose, else what their browser asks for, else `default`."""
     if cookie in LANGUAGES:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from core.course import Assignment, Course, CourseError
-from core.i18n import LANGUAGES
+from core.i18n import LANGUAGES, N_
 from grader import catalogue, codetext, translate
 from grader.material import read_notebook
 
@@ -27,11 +27,6 @@ _LINK = re.compile(
     r"!?\[[^\]]*\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)|(?:src|href)=\"([^\"]+)\""
 )
 _FENCED = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
-
-
-def N_(text: str) -> str:
-    """Mark `text` for translation by whoever shows the problem."""
-    return text
 
 
 @dataclass(frozen=True)

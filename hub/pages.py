@@ -21,15 +21,11 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 
 from core import i18n
+from core.i18n import N_
 from core.settings import ROOT, Settings
 
 TEMPLATES = ROOT / "hub" / "templates"
 _LOCALES = (ROOT / "hub" / "locale", ROOT / "web" / "locale")
-
-
-def N_(message: str) -> str:
-    """Mark a text for the catalogue without translating it here."""
-    return message
 
 
 UPSTREAM = (

@@ -23,7 +23,7 @@ from traitlets import Any as AnyTrait
 from traitlets import Unicode
 
 from core.consent import Consent
-from core.i18n import COOKIE, choose
+from core.i18n import COOKIE, N_, choose
 from core.log import event
 from core.wire import Enrolment
 from hub import pages, passwords, signup
@@ -165,11 +165,11 @@ class LoginHandler(_Speaking, native.LoginHandler):  # type: ignore[misc]
         if wait:
             minutes = math.ceil(wait / 60)
             problem = self.say(
-                signup.N_("Too many failed attempts. Please try again in {minutes} minutes."),
+                N_("Too many failed attempts. Please try again in {minutes} minutes."),
                 minutes=minutes,
             )
         else:
-            problem = self.say(signup.N_("The user name or the password is wrong."))
+            problem = self.say(N_("The user name or the password is wrong."))
         self.set_status(403)
         self.finish(await self._render(login_error=problem, username=name))
 

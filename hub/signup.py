@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from core.consent import Consent
+from core.i18n import N_
 from core.wire import Enrolment
 from usage.client import ConsentGiven, Refused, UsageUnavailable
 
@@ -31,11 +32,6 @@ class Say(Protocol):
     """A message in the reader's language, with its ``{values}`` filled in."""
 
     def __call__(self, message: str, **values: object) -> str: ...
-
-
-def N_(message: str) -> str:
-    """Mark `message` for the catalogue."""
-    return message
 
 
 USAGE_DOWN = N_(

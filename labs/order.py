@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.course import Course, CourseError, Lab, load
-from core.i18n import LANGUAGES
+from core.i18n import LANGUAGES, N_
 from core.ids import is_id
 from core.settings import Settings
-from labs.text import N_, say
+from labs.text import say
 
 KEYS = ("course", "lab", "cohort", "gpu", "language")
 

@@ -13,8 +13,9 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound
 
 from core.course import Lab
+from core.i18n import N_
 from labs.order import OrderError
-from labs.text import N_, say
+from labs.text import say
 from usage.client import Refused, UsageUnavailable
 
 USAGE_DOWN = N_(

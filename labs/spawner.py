@@ -21,6 +21,7 @@ from sqlalchemy.orm import object_session
 from traitlets import Any as AnyTrait
 
 from core.clock import boot_ms
+from core.i18n import N_
 from core.ids import new_id
 from core.log import event
 from core.wire import GpuNeed, Lease, ReserveRequest
@@ -28,7 +29,7 @@ from labs import containers, problems, readiness, turns
 from labs.docker_lab import DOCKER_ERRORS, DockerLab
 from labs.held import held_ms
 from labs.order import Order, language_of, not_offered, read
-from labs.text import N_, say
+from labs.text import say
 from usage.client import Refused, UsageClient, UsageUnavailable
 
 log = logging.getLogger("labs.spawner")

@@ -21,7 +21,7 @@ from babel.messages.pofile import read_po, write_po
 from core.i18n import LANGUAGES
 from core.settings import ROOT
 
-ROOMS = ("web", "hub", "labs", "usage", "grader")
+ROOMS = ("web", "hub", "labs", "usage", "grader", "cli")
 
 _METHODS = [
     ("**/locale/**", "ignore"),
