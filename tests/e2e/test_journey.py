@@ -4,6 +4,7 @@ feedback, see the charge, run out of GPU time and be refused with the reason."""
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -168,13 +169,14 @@ def see_the_charge(admin: Visitor, learner: str) -> float:
 def book(admin: Visitor, platform: RunningPlatform, seconds_left: int) -> None:
     """The admin books a correction, so that one seventh of a GPU lasts `seconds_left` more."""
     amount = units(seconds_left * 1000, weight_of(1, 7)) - platform.usage.budget("demo").left
+    reason = f"journey-{secrets.token_hex(4)}"
     page = admin.open(COHORT)
-    page.locator("details:has(#b-kind) summary").click()
-    page.select_option("#b-kind", "correction")
-    page.fill("#b-hours", f"{Decimal(amount) / UNITS_PER_GPU_HOUR:.9f}")
-    page.fill("#b-reason", "journey")
-    page.locator("form:has(#b-kind) button[type=submit]").click()
-    expect(page.get_by_role("cell", name="journey").first).to_be_visible()
+    page.locator("details:has(#book-kind) summary").click()
+    page.select_option("#book-kind", "correction")
+    page.fill("#book-hours", f"{Decimal(amount) / UNITS_PER_GPU_HOUR:.9f}")
+    page.fill("#book-reason", reason)
+    page.locator("form:has(#book-kind) button[type=submit]").click()
+    expect(page.get_by_role("cell", name=reason)).to_be_visible()
 
 
 def run_out(trainee: Visitor, admin: Visitor, platform: RunningPlatform, words: Words) -> None:
