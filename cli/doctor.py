@@ -60,6 +60,7 @@ def examine() -> list[Check]:
         _engine,
         _iptables,
         _lab_network,
+        _lab_names,
         _node,
         _gpus,
         _toolkit,
@@ -180,6 +181,23 @@ def _lab_network(settings: Settings) -> Iterator[Check]:
     else:
         found = _("labs reach every service of this machine that listens on all addresses")
         yield Check(name, "warning", found, _("./dli up as root sets the firewall's rules"))
+
+
+def _lab_names(settings: Settings) -> Iterator[Check]:
+    yield names_check(settings.site.subdomains)
+
+
+def names_check(subdomains: bool) -> Check:
+    """May a page in somebody's lab act on the platform as whoever opens it?"""
+    name = _("Labs' names")
+    if subdomains:
+        return Check(name, "ok", _("each lab has a name, and so an origin, of its own"))
+    return Check(
+        name,
+        "warning",
+        _("a link into a learner's lab can act here as whoever opens it"),
+        _("Before a class: site.subdomains in dli.toml (docs/security.md)"),
+    )
 
 
 def _node(settings: Settings) -> Iterator[Check]:

@@ -30,6 +30,13 @@ def test_vfs_is_a_note():
     assert doctor.storage_check("overlay2").state == "ok"
 
 
+def test_labs_on_the_platforms_own_origin_are_said() -> None:
+    assert doctor.names_check(True).state == "ok"
+    shared = doctor.names_check(False)
+    assert (shared.state, shared.blocks) == ("warning", False)
+    assert "subdomains" in shared.remedy
+
+
 def test_who_may_use_docker_beside_the_hub_is_said():
     assert doctor.socket_check(True, []).state == "ok"
     assert doctor.socket_check(False, ["name=seccomp,profile=default"]).state == "warning"
