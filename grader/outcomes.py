@@ -16,6 +16,8 @@ from core import i18n
 from grader.protocol import Cell, Display, Error, Outcome, Output, RanCell, Result, Stream, Test
 
 _LOCALE = Path(__file__).parent / "locale"
+_MOST_LOST = 1e6
+"""A test may take points away; more than this is no score but a way to spoil sums."""
 _HARMLESS = "IPython."
 """Changes of the shell itself cannot reach tests, which were compiled elsewhere: flag only."""
 
@@ -98,11 +100,12 @@ def judged(test: Test, points: float) -> tuple[str, list[Any]]:
     number = _number(test.value)
     if outcome != "pass" or number is None:
         return outcome, []
-    if math.isnan(number):  # nbgrader would give all points for "not a number"
-        return "fail", []
+    if math.isnan(number) or number < -_MOST_LOST:
+        return "fail", []  # nbgrader would give all points for "not a number"
     if number > points:
         return "broken-test", []
-    result = new_output("execute_result", data={"text/plain": test.value}, execution_count=None)
+    shown = {"text/plain": repr(number)}  # no digits but the number's own
+    result = new_output("execute_result", data=shown, execution_count=None)
     return "pass", [result]
 
 
