@@ -42,6 +42,7 @@ export class StatusModel {
       if (this._stale && document.visibilityState === 'visible') {
         clearTimeout(this._next);
         this._retry = RETRY_MS;
+        this._signedIn = false;
         void this._poll();
       }
     });

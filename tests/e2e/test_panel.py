@@ -35,13 +35,12 @@ def grader(platform: RunningPlatform) -> Iterator[GraderClient]:
     client.close()
 
 
-def sign_up(platform: RunningPlatform, name: str) -> Person:
-    """A new trainee of the demo's cohort."""
-    person = platform.person()
+def sign_up(platform: RunningPlatform, name: str, language: str) -> Person:
+    """A new trainee of the demo's cohort, at a browser in this language."""
+    person = Person(platform.url, language)
     given = {"code": platform.event_code, "username": name, "name": "김하나"}
     given |= {"email": f"{name}@example.org", "password": PASSWORD, "password_again": PASSWORD}
     person.submit("/hub/signup", given | {"consent": "course"}, "signup")
-    person.sign_in(name, PASSWORD)
     return person
 
 
@@ -58,7 +57,7 @@ def in_lab(person: Person, name: str, visit: Visit, language: str) -> Visitor:
 def test_fetch_validate_submit_feedback_and_restore(
     platform: RunningPlatform, visit: Visit, grader: GraderClient
 ) -> None:
-    person = sign_up(platform, "panel-ko")
+    person = sign_up(platform, "panel-ko", "ko")
     learner = in_lab(person, "panel-ko", visit, "ko")
     page = learner.page
     page.locator('.jp-LauncherCard[title="과제 목록"]').click()
@@ -148,7 +147,7 @@ def names(person: Person, name: str, folder: str) -> set[str]:
 def test_a_lab_that_is_stopped_says_so_once_and_goes_on_when_it_runs_again(
     platform: RunningPlatform, visit: Visit
 ) -> None:
-    person = sign_up(platform, "stopped-en")
+    person = sign_up(platform, "stopped-en", "en")
     learner = in_lab(person, "stopped-en", visit, "en")
     page = learner.page
     expect(lab.status(page)).to_contain_text("CPU lab")

@@ -14,7 +14,8 @@
         return value === "" || value === "None" ? null : Number(value);
       }),
     );
-    return { names, data: [times, ...columns] };
+    const dated = rows.every((row) => /^\d{4}-\d\d-\d\d$/.test(row.cells[0].dataset.time));
+    return { names, dated, data: [times, ...columns] };
   };
 
   // A date without a time is a day where the reader is, not midnight in Greenwich.
@@ -31,17 +32,17 @@
   const edge = (times) => (times.length > 1 ? (times[1] - times[0]) / 2 : 43200);
 
   const draw = (place) => {
-    const { names, data } = read(document.getElementById(place.dataset.table));
+    const { names, dated, data } = read(document.getElementById(place.dataset.table));
     if (!data[0].length) return;
     const language = document.documentElement.lang || "en";
     const when = new Intl.DateTimeFormat(language, { month: "short", day: "numeric" });
     const clock = new Intl.DateTimeFormat(language, { hour: "numeric", minute: "2-digit" });
-    const days = data[0][data[0].length - 1] - data[0][0] > 2 * 86400;
+    const days = dated || data[0][data[0].length - 1] - data[0][0] > 2 * 86400;
     const bars = place.dataset.chart === "bar";
     const options = {
       width: place.clientWidth,
       height: Number(place.dataset.height),
-      padding: [12, 24, 0, 0],
+      padding: [12, 32, 0, 0],
       scales: {
         x: bars ? { range: (_u, low, high) => [low - edge(data[0]), high + edge(data[0])] } : {},
         y: { range: (_u, _low, high) => [0, high > 0 ? high * 1.1 : 1] },
@@ -52,7 +53,7 @@
         { ...axis(), values: (_u, ticks) => ticks.map((t) => t.toLocaleString(language)), size: 56 },
       ],
       series: [
-        { value: (_u, t) => (t == null ? "–" : `${when.format(t * 1000)} ${clock.format(t * 1000)}`),
+        { value: (_u, t) => (t == null ? "–" : `${when.format(t * 1000)}${dated ? "" : ` ${clock.format(t * 1000)}`}`),
           label: place.dataset.timeLabel || "" },
         ...names.map((label, i) => ({
           label,

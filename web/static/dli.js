@@ -24,6 +24,9 @@
     });
   });
 
+  // On a narrow screen the tabs scroll: the one that is open is in sight.
+  document.querySelector(".dli-subnav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
   // A step that one of our own pages has led to: it goes on by itself.
   document.querySelectorAll("form[data-at-once]").forEach((form) => form.requestSubmit());
 

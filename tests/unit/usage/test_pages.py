@@ -196,7 +196,7 @@ def test_a_person_sees_and_withdraws_what_is_optional(service: Running) -> None:
     assert page.count(" checked>") == len(text.optional)
     assert service.send("/my-data", consent="improve").status_code == 303
     page = service.page("/my-data", "ko").text
-    assert page.count("동의하지 않았거나 철회했습니다") == 1
+    assert page.count("동의하지 않은 상태입니다") == 1
     assert page.count(" checked>") == 1
     service.sign_in("ann")
     assert "nothing was asked of you" in service.page("/my-data").text
