@@ -72,6 +72,7 @@ class Service:
         app = create_app(self.settings)
         app.state.sign_in.model = _model
         app.state.desk.access._usage = self.usage
+        app.state.closing = lambda: bool(self._server and self._server.should_exit)
         self.app = app
         config = uvicorn.Config(
             app, host="127.0.0.1", port=self.settings.ports.grader, log_config=None
@@ -92,7 +93,8 @@ class Service:
         self._thread.join(60)
 
     def client(self, name: str, language: str = "en") -> Client:
-        return Client(self.url, f"lab-{name}", language, delays=(0.1, 0.3, 0.6, 1.0, 2.0))
+        delays = (0.1, 0.3, 0.6, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+        return Client(self.url, f"lab-{name}", language, delays)
 
     def worker(self, sandbox: Sandbox) -> Worker:
         return Worker(self.settings, self.app.state.desk.database, sandbox)

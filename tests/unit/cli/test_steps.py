@@ -1,7 +1,7 @@
 """Steps on a terminal and in a log."""
 
 import io
-import time
+import re
 
 import pytest
 from rich.console import Console
@@ -21,7 +21,7 @@ def test_a_step_ends_with_its_time_and_note(terminal):
         step.detail("building")
         step.note("4 images")
     last = console.file.getvalue().splitlines()[-1]
-    assert "✓ Images  0.0 s  4 images" in last
+    assert re.search(r"✓ Images  \d+\.\d s  4 images", last)
 
 
 def test_a_failed_step_shows_a_cross_and_the_error_goes_on():
@@ -32,11 +32,12 @@ def test_a_failed_step_shows_a_cross_and_the_error_goes_on():
 
 
 def test_in_a_log_details_come_now_and_then(monkeypatch):
-    monkeypatch.setattr(steps_module, "_PLAIN_EVERY_S", 0.05)
+    now = 0.0
+    monkeypatch.setattr(steps_module.time, "monotonic", lambda: now)
     console = _console(terminal=False)
     with Steps(console).step("Images") as step:
         step.detail("too soon")
-        time.sleep(0.06)
+        now = steps_module._PLAIN_EVERY_S
         step.detail("[bold]layer 3")
     text = console.file.getvalue()
     assert "too soon" not in text

@@ -297,7 +297,7 @@ def test_a_submit_over_a_restart_ends_with_one_receipt(published: Service) -> No
     thread = threading.Thread(target=lambda: got.append(client.submit("c1", "sums", data)))
     thread.start()
     published.start()
-    thread.join(30)
+    thread.join(120)
     assert got[0].attempt == 1
     assert len(client.submissions("c1", "sums")) == 1
 

@@ -60,7 +60,7 @@ def test_cells_of_a_real_kernel_are_counted(tmp_path: Path) -> None:
             await client.wait_for_ready(timeout=60)
             for code in ("1 + 1", "1 / 0"):
                 client.execute(code)
-            for _tenth in range(200):
+            for _tenth in range(900):
                 if tally.totals()["errors"]:
                     break
                 await asyncio.sleep(0.1)

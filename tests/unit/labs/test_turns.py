@@ -41,7 +41,7 @@ async def settle() -> None:
 def run(story: Callable[[Starts], object], at_once: int = 1) -> Starts:
     async def main() -> Starts:
         starts = Starts(Turns(at_once))
-        await asyncio.wait_for(story(starts), 5)  # type: ignore[arg-type]
+        await asyncio.wait_for(story(starts), 60)  # type: ignore[arg-type]
         return starts
 
     return asyncio.run(main())
