@@ -128,6 +128,11 @@ class Desk:
             event(_LOG, "members not known", cohort=cohort, reason=str(error))
             return []
 
+    def called(self, cohort: str, username: str) -> str:
+        """A person of a cohort as staff know them: ``name (user name)``."""
+        name = next((m.name for m in self.members(cohort) if m.username == username), "")
+        return f"{name} ({username})" if name else username
+
     def _every_cohort(self) -> list[CohortCourses]:
         try:
             return self.access.cohorts()
@@ -163,6 +168,11 @@ class Classroom:
     def path(self) -> str:
         """The class's page."""
         return f"/services/grader/courses/{self.course.id}{self.query}"
+
+    def names(self) -> dict[str, str]:
+        """The cohort's learners: what they are called, by user name; empty: not known."""
+        members = self.desk.members(self.cohort)
+        return {m.username: m.name for m in members if m.role == "trainee"}
 
     def switch(self) -> list[tuple[str, str]]:
         """Id and name of each cohort of the course that the person may change to."""

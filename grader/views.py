@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.clock import now
 from core.course import Assignment, Course
 from grader import certificates, dates, jobs, results
-from grader.models import Job, Release, Score, Solution, Submission
+from grader.models import Dates, Feedback, Job, Release, Score, Solution, Submission
 from grader.submissions import feedback_of, newest_release, of_person
+
+MOST_ROWS = 30
+"""Submissions in an assignment's part of the course page; the gradebook has all."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,23 @@ class Desktop:
     solution: Solution | None = None
 
     @property
+    def ungraded(self) -> int:
+        """Last attempts without a score that nobody has asked for, or that could not be graded."""
+        return sum(row.score is None and row.state in ("waiting", "failed") for row in self.rows)
+
+    @property
+    def graded(self) -> int:
+        """Last attempts with a score."""
+        return sum(row.score is not None for row in self.rows)
+
+    @property
+    def first(self) -> list[results.Row]:
+        """All rows by name; of a large class as many as a page can hold, the urgent ones."""
+        if len(self.rows) <= MOST_ROWS:
+            return self.rows
+        return sorted(self.rows, key=_urgency)[:MOST_ROWS]
+
+    @property
     def stage(self) -> str:
         """draft, planned (published, opens later), open or closed."""
         if self.release is None:
@@ -130,6 +151,23 @@ def desktop(session: Session, course: Course, cohort: str, assignment: Assignmen
         extended=len({row.username for row in rules if row.username}),
         solution=session.get(Solution, (course.id, cohort, assignment.id)),
     )
+
+
+def _urgency(row: results.Row) -> tuple[int, bool]:
+    order = ("failed", "manual", "waiting", "grading", "graded", "released")
+    return order.index(row.state), not (row.score and row.score.flags)
+
+
+def mark(session: Session) -> str:
+    """Another text after any change that a course's page could show: a few small questions."""
+    jobs_by_state = session.execute(
+        select(Job.state, func.count(), func.max(Job.not_before)).group_by(Job.state)
+    ).all()
+    newest = [session.scalar(select(func.max(one))) for one in (Release.id, Score.id, Feedback.id)]
+    times = [session.scalar(select(func.max(one))) for one in (Dates.set_at, Solution.released_at)]
+    tables = (Submission, Dates, Solution)
+    rows = [session.scalar(select(func.count()).select_from(table)) for table in tables]
+    return repr((sorted(map(tuple, jobs_by_state)), newest, times, rows))
 
 
 def _is_open(job: Job) -> bool:

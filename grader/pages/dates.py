@@ -55,6 +55,7 @@ def dates_page(
         own=dates.own_row(rows, room.cohort, username),
         wider=_wider(item, rows, room.cohort, username),
         cohort_rules=dates.pick(item, rows, room.cohort, ""),
+        names=room.names(),
         people=[(name, dates.pick(item, rows, room.cohort, name)) for name in people],
         local=_local(ZoneInfo(room.desk.settings.site.timezone)),
     )

@@ -71,6 +71,7 @@ def submission(request: Request, desk: AtDesk, person: Someone, submission: str)
         grading=job is not None and job.state in ("queued", "running"),
         pages=pages,
         teaches=teaches,
+        called=desk.called(found.cohort, found.username) if teaches else "",
         outcome=labels.outcome,
         flag=labels.flag,
     )

@@ -79,6 +79,7 @@ def _shown(
         outcome=labels.outcome,
         back=class_path(found),
         anonymous=anonymous,
+        called="" if anonymous else desk.called(found.cohort, found.username),
         saved=saved,
         problem=problem,
         typed=typed or {},

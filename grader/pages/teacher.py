@@ -5,56 +5,45 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, HTTPException, Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from core.clock import now
 from grader import actions, audit, exports, jobs, labels, preview, views
 from grader.desk import AtDesk, Classroom, InClass, class_path
 from grader.submissions import is_newest, scores_of
-from web import i18n
+from web import i18n, live
 from web.auth import Person, signed_in
 from web.i18n import gettext as _
 from web.pages import render
 from web.sheets import MEDIA_TYPE
 
 router = APIRouter()
+_EVERY_S = 1.0
 Someone = Annotated[Person, Depends(signed_in)]
 
 
 @router.get("/courses/{course}")
 def course_page(request: Request, room: InClass) -> HTMLResponse:
     """Every assignment of a course with a cohort's submissions."""
-    with room.desk.database.read() as session:
-        desktops = [
-            views.desktop(session, room.course, room.cohort, item)
-            for item in room.course.assignments
-        ]
-    return render(
-        request,
-        "grader/course.html",
-        room=room,
-        course=room.course,
-        desktops=desktops,
-        state=labels.state,
-    )
+    return _shown(request, room, "grader/course.html")
 
 
-@router.get("/courses/{course}/assignments/{assignment}/card")
-def card(request: Request, room: InClass, assignment: str) -> HTMLResponse:
-    """One assignment's part of the page, asked for again while something is under way."""
-    return _card(request, room, assignment)
+@router.get("/courses/{course}/events")
+def events(request: Request, room: InClass) -> StreamingResponse:
+    """The assignments again, whenever something changed."""
+    return live.stream(request, _changing(request, room), _EVERY_S)
 
 
 @router.post("/courses/{course}/assignments/{assignment}/{action}")
 def act(
-    request: Request,
     room: InClass,
     assignment: str,
     action: actions.Action,
     again: Annotated[bool, Form()] = False,
     fingerprint: Annotated[str, Form()] = "",
-) -> Response:
-    """A button of that part. `fingerprint`: what was looked at before publishing; 409 when the
+) -> RedirectResponse:
+    """A button of an assignment. `fingerprint`: what was looked at before publishing; 409 when the
     course's files changed since."""
     course = room.course.id
     if fingerprint and fingerprint != preview.fingerprint(room.course, assignment):
@@ -64,8 +53,6 @@ def act(
     actions.start(
         room.desk, course, assignment, action, room.person.name, again, cohort=room.cohort
     )
-    if request.headers.get("hx-request"):
-        return _card(request, room, assignment)
     return RedirectResponse(f"{room.path}#{assignment}", 303)
 
 
@@ -109,14 +96,38 @@ def export(room: InClass, kind: exports.Kind = "nbgrader") -> Response:
     return Response(data, media_type=MEDIA_TYPE, headers=headers)
 
 
-def _card(request: Request, room: Classroom, assignment: str) -> HTMLResponse:
+def _shown(request: Request, room: Classroom, template: str) -> HTMLResponse:
     with room.desk.database.read() as session:
-        desktop = views.desktop(session, room.course, room.cohort, room.assignment(assignment))
+        desktops = [
+            views.desktop(session, room.course, room.cohort, item)
+            for item in room.course.assignments
+        ]
     return render(
         request,
-        "grader/assignment.html",
+        template,
         room=room,
         course=room.course,
-        desktop=desktop,
+        desktops=desktops,
+        names=room.names(),
         state=labels.state,
     )
+
+
+def _changing(request: Request, room: Classroom) -> live.Part:
+    """Draws the assignments; cheap while nothing has happened, which is most of the time."""
+    known = ("", "")
+
+    def look() -> str:
+        nonlocal known
+        room.desk.taught(room.person, room.course.id, room.cohort)
+        with room.desk.database.read() as session:
+            mark = f"{now():%F %H:%M} {views.mark(session)}"  # by the minute: it opens and closes
+        if mark != known[0]:
+            page = _shown(request, room, "grader/course_live.html")
+            known = (mark, bytes(page.body).decode())
+        return known[1]
+
+    async def part() -> str:
+        return await run_in_threadpool(look)
+
+    return part

@@ -83,13 +83,13 @@ def test_staff_of_one_cohort_reach_nothing_of_the_other(two: Service) -> None:
         assert "bob" in page.text
         # As a word: the form's token is random hex, and may well hold "ada".
         assert not re.search(rf"\b{others}\b", page.text)
-        for path in ("", "/export.csv", "/certificates", "/assignments/sums/card",
-                     "/assignments/sums/dates"):  # fmt: skip
+        for path in ("", "/export.csv", "/certificates", "/assignments/sums/dates"):
             assert get(two, f"/courses/c1{path}?cohort={cohort}", name).status_code == 200
             assert get(two, f"/courses/c1{path}?cohort={wrong}", name).status_code == 403
         for action in ("grade", "release-feedback", "dates", "extensions"):
             path = f"/courses/c1/assignments/sums/{action}?cohort={wrong}"
             assert post(two, path, name, username="bob").status_code == 403
+        assert get(two, f"/courses/c1/events?cohort={wrong}", name).status_code == 403
     theirs = lab(two, "sara").submissions("c1", "sums")[0]["id"]
     for path in ("", "/archive", "/marking", "/ran/sums", "/feedback/sums"):
         assert get(two, f"/submissions/{theirs}{path}", "ines").status_code == 404
