@@ -13,9 +13,9 @@ import json
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from cli.console import err, out
 from cli.errors import CliError
 from cli.steps import Steps
 from cli.text import _
@@ -59,21 +59,21 @@ def bench(
     asked: dict[str, Any] = {"n": n, "profile": profile}
     options = {key: value for key, value in asked.items() if value is not None}
     if name is None:
-        Console().print(table([{"": known, _("Measures"): summary(known)} for known in names()]))
+        out.print(table([{"": known, _("Measures"): summary(known)} for known in names()]))
         return
     name = name.replace("-", "_")
     if name not in names():
         known = ", ".join(names())
         raise CliError(_("No benchmark {name!r}; there are: {known}", name=name, known=known))
     # Progress goes to standard error: the last line of standard output is the JSON.
-    with Steps(Console(stderr=True)).step(_("Benchmark {name}", name=name)) as step:
+    with Steps(err).step(_("Benchmark {name}", name=name)) as step:
         try:
             rows, figures = _main(name)(step.detail, **options)
         except (TypeError, ValueError) as error:
             if not options:
                 raise
             raise CliError(f"bench {name}: {error}") from error
-    Console().print(table(rows))
+    out.print(table(rows))
     print(json.dumps(figures))
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cli.console import out
 from cli.errors import CliError
 from cli.steps import Steps
 from cli.text import _, language
@@ -19,7 +19,6 @@ from core.i18n import LANGUAGES, translations
 from core.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help=_("Write and check courses."))
-console = Console()
 
 
 @app.command(help=_("Check a course: files, cells, texts, links, then run its notebooks."))
@@ -29,7 +28,7 @@ def check(
 ) -> None:
     """Exit code 1 when something is wrong."""
     settings = core_settings.load()
-    steps = Steps(console)
+    steps = Steps(out)
     with steps.step("course.toml") as step:
         course = _load(settings, course_id)
         step.note(course.title.in_("en"))
@@ -38,7 +37,7 @@ def check(
         sound = _rehearse(course, settings, steps)
     if not sound:
         raise typer.Exit(1)
-    console.print(Text(_("{id} is ready.", id=course_id), style="bold green"))
+    out.print(Text(_("{id} is ready.", id=course_id), style="bold green"))
 
 
 @app.command(help=_("Make a new course that works at once, to be filled."))
@@ -59,8 +58,8 @@ def new(
         ) from None
     except ValueError as error:
         raise CliError(f"{course_id}: {error}") from None
-    console.print(_("Written: {folder}", folder=folder), soft_wrap=True)
-    console.print(_("Next: ./dli course check {id}", id=course_id))
+    out.print(_("Written: {folder}", folder=folder), soft_wrap=True)
+    out.print(_("Next: ./dli course check {id}", id=course_id))
 
 
 @app.command(help=_("Bring a course's translation files up to date with its notebooks."))
@@ -81,8 +80,8 @@ def texts(course_id: Annotated[str, typer.Argument(metavar="COURSE")]) -> None:
             waiting = catalogue.merge(po, found, source, target)
             if waiting:
                 line = _("{file}: {count} texts to translate", file=po, count=waiting)
-                console.print(line, soft_wrap=True)
-    console.print(_("The translation files are up to date."))
+                out.print(line, soft_wrap=True)
+    out.print(_("The translation files are up to date."))
 
 
 @app.command(name="import", help=_("Make a course out of an nbgrader course folder."))
@@ -106,13 +105,13 @@ def import_(
         raise CliError(str(error), error.remedy) from None
     except ValueError as error:
         raise CliError(f"{course_id}: {error}") from None
-    console.print(_("Written: {folder}", folder=made.folder), soft_wrap=True)
+    out.print(_("Written: {folder}", folder=made.folder), soft_wrap=True)
     for note in made.notes:
-        console.print(Text(note, style="yellow"), soft_wrap=True)
+        out.print(Text(note, style="yellow"), soft_wrap=True)
     line = _("{notebooks} notebooks, {texts} texts to translate into Korean in locale/ko.",
              notebooks=made.notebooks, texts=made.texts)  # fmt: skip
-    console.print(line, soft_wrap=True)
-    console.print(_("Next: ./dli course check {id}", id=course_id))
+    out.print(line, soft_wrap=True)
+    out.print(_("Next: ./dli course check {id}", id=course_id))
 
 
 def _load(settings: Settings, course_id: str) -> Course:
@@ -149,7 +148,7 @@ def _static(course: Course, steps: Steps) -> bool:
         place = str(problem.file.relative_to(course.folder))
         where = _("{file}, cell {cell}", file=place, cell=problem.cell) if problem.cell else place
         colour = "red" if problem.weight == "error" else "yellow"
-        console.print(Text.assemble((where, colour), ": ", sentence), soft_wrap=True)
+        out.print(Text.assemble((where, colour), ": ", sentence), soft_wrap=True)
     return not errors
 
 
@@ -187,7 +186,7 @@ def _rehearse(course: Course, settings: Settings, steps: Steps) -> bool:
             raise CliError(
                 str(error), _("./dli up builds the image; --no-run checks without running.")
             ) from None
-    console.print(table)
+    out.print(table)
     for sentence in wrong:
-        console.print(Text(sentence, style="red"), soft_wrap=True)
+        out.print(Text(sentence, style="red"), soft_wrap=True)
     return not wrong

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cli.console import out
 from cli.errors import CliError
 from cli.steps import Step, Steps
 from cli.text import _
@@ -42,7 +42,7 @@ Assignment = Annotated[str, typer.Argument(help=_("The assignment's id in course
 def publish(course: Course, assignment: Assignment) -> None:
     """Make the learners' version and hand it out."""
     title = _("Publish {what}", what=f"{course}/{assignment}")
-    with _Session() as client, Steps(Console()).step(title) as step:
+    with _Session() as client, Steps(out).step(title) as step:
         follow(client, client.publish(course, assignment, BY), step)
 
 
@@ -55,32 +55,30 @@ def grade(
     cohort: Cohort = None,
 ) -> None:
     """Grade each learner's last attempt and show the scores."""
-    console = Console()
     with _Session() as client:
-        with Steps(console).step(_("Grade {what}", what=f"{course}/{assignment}")) as step:
+        with Steps(out).step(_("Grade {what}", what=f"{course}/{assignment}")) as step:
             batch = client.grade(course, assignment, BY, again, cohort)
             if batch:
                 follow(client, batch, step)
             else:
                 step.note(_("nothing new"))
-        _show_results(console, client.results(course, assignment, cohort))
+        _show_results(client.results(course, assignment, cohort))
 
 
 def release(course: Course, assignment: Assignment, cohort: Cohort = None) -> None:
     """Let learners read their feedback."""
-    console = Console()
     with _Session() as client:
-        with Steps(console).step(_("Release {what}", what=f"{course}/{assignment}")) as step:
+        with Steps(out).step(_("Release {what}", what=f"{course}/{assignment}")) as step:
             batch = client.release_feedback(course, assignment, BY, cohort)
             if batch:
                 follow(client, batch, step)
             else:
                 step.note(_("nothing new"))
-        _show_results(console, client.results(course, assignment, cohort))
+        _show_results(client.results(course, assignment, cohort))
 
 
-def _show_results(console: Console, results: list[Result]) -> None:
-    console.print(results_table(results) if results else _("No submissions yet."))
+def _show_results(results: list[Result]) -> None:
+    out.print(results_table(results) if results else _("No submissions yet."))
 
 
 def follow(client: GraderClient, batch: str, step: Step) -> Progress:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from cli import bench, course, coursework
+from cli.console import err, out
 from cli.errors import explain
 from cli.steps import Steps
 from cli.text import _
@@ -23,10 +23,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help=_("DLI Labs: courses with GPU labs on your own machines."),
 )
-# A log is wider than the 80 columns that Rich assumes without a terminal.
-_WIDTH = None if sys.stdout.isatty() else 120
-console = Console(width=_WIDTH)
-errors = Console(stderr=True)
 
 
 @app.command(help=_("Bring the platform up; prints the address and the demo sign-ins."))
@@ -38,12 +34,12 @@ def up(
     from cli.image_parts import has_gpu
     from cli.up import bring_up
 
-    steps = Steps(console)
+    steps = Steps(out)
     with steps.step(_("Settings")) as step:
         written = first_run.ensure_settings_file(has_gpu())
         settings = core_settings.load()
         step.note(str(written or core_settings.settings_file()))
-    show.platform(console, bring_up(settings, steps, unit=True, demo=demo))
+    show.platform(out, bring_up(settings, steps, unit=True, demo=demo))
 
 
 @app.command(help=_("Stop the platform. Data stays, unless --purge."))
@@ -57,10 +53,10 @@ def down(
     """Stop; with --purge ask and remove."""
     from cli import down as steps_down
 
-    settings, steps = core_settings.load(), Steps(console)
+    settings, steps = core_settings.load(), Steps(out)
     if purge and not yes:
-        console.print(_("This removes every submission, grade and home folder of this instance:"))
-        console.print(Text(f"  {settings.instance}  {settings.state_dir}", style="bold"))
+        out.print(_("This removes every submission, grade and home folder of this instance:"))
+        out.print(Text(f"  {settings.instance}  {settings.state_dir}", style="bold"))
         typer.confirm(_("Remove it all?"), abort=True)
     steps_down.bring_down(settings, steps)
     if purge:
@@ -88,7 +84,7 @@ def backup(
     from cli import backup as archive
 
     settings = core_settings.load()
-    with Steps(console).step(_("Back up {instance}", instance=settings.instance)) as step:
+    with Steps(out).step(_("Back up {instance}", instance=settings.instance)) as step:
         done = archive.make(
             settings, file, with_secrets=with_secrets, with_homes=with_homes, report=step.detail
         )
@@ -101,10 +97,10 @@ def restore(file: Annotated[Path, typer.Argument(help=_("A file made by ./dli ba
     from cli import restore as archive
 
     settings = core_settings.load()
-    with Steps(console).step(_("Restore {instance}", instance=settings.instance)) as step:
+    with Steps(out).step(_("Restore {instance}", instance=settings.instance)) as step:
         manifest = archive.restore(settings, file, step.detail)
         step.note(_("as of {time}", time=manifest["made_at"]))
-    console.print(_("Now start it: ./dli up"))
+    out.print(_("Now start it: ./dli up"))
 
 
 @app.command(help=_("What runs, since when, and where."))
@@ -112,7 +108,7 @@ def status() -> None:
     """A table of the processes. Exit code 1 when the platform is not up."""
     from cli import show
 
-    raise typer.Exit(0 if show.status(console, core_settings.load()) else 1)
+    raise typer.Exit(0 if show.status(out, core_settings.load()) else 1)
 
 
 @app.command(help=_("What is present, missing or simulated on this machine, and what to do."))
@@ -122,7 +118,7 @@ def doctor() -> None:
     from cli import show
 
     found = checks.examine()
-    show.doctor(console, found)
+    show.doctor(out, found)
     raise typer.Exit(1 if any(check.blocks for check in found) else 0)
 
 
@@ -142,7 +138,7 @@ def demo(
         if reset_passwords
         else demo_people.ensure_demo(settings, lambda _line: None)
     )
-    show.demo(console, settings, made)
+    show.demo(out, settings, made)
 
 
 @app.command(
@@ -153,7 +149,7 @@ def test(context: typer.Context) -> None:
     """Bring up what the tests need, run them, leave nothing behind."""
     from cli.testing import run
 
-    raise typer.Exit(run(console, list(context.args)))
+    raise typer.Exit(run(out, list(context.args)))
 
 
 @app.command(help=_("Known holes in the Python and npm packages that we pin."))
@@ -163,7 +159,7 @@ def audit() -> None:
 
     bad = packages.run(core_settings.load())
     if bad:
-        console.print(_("Known holes, or no answer: {names}", names=", ".join(bad)))
+        out.print(_("Known holes, or no answer: {names}", names=", ".join(bad)))
     raise typer.Exit(1 if bad else 0)
 
 
@@ -172,7 +168,7 @@ def lock() -> None:
     """For maintainers."""
     from cli import lock as pins
 
-    with Steps(console).step(_("Pin the Python packages")) as step:
+    with Steps(out).step(_("Pin the Python packages")) as step:
         step.note(str(pins.refresh(step.detail)))
 
 
@@ -190,9 +186,9 @@ def main() -> None:
         told = explain(error)
         if told is None:
             raise
-        errors.print(Text(str(told), style="red"), soft_wrap=True)
+        err.print(Text(str(told), style="red"), soft_wrap=True)
         if told.remedy:
-            errors.print(Text(told.remedy), soft_wrap=True)
+            err.print(Text(told.remedy), soft_wrap=True)
         sys.exit(1)
 
 

@@ -121,7 +121,7 @@ def wrong_command(words: list[str]) -> str:
     unknown = {word.strip("[]") for word in words if word.strip("[]").startswith("-")} - known
     if unknown:
         return f"no option {sorted(unknown)}"
-    if group.name == "bench" and words[0] not in ("NAME", *bench.names()):
+    if group.name == "bench" and words and words[0] not in ("NAME", *bench.names()):
         return f"no benchmark {words[0]}"
     return ""
 
