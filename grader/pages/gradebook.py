@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import HTMLResponse
 
 from core.course import Assignment
@@ -13,6 +16,9 @@ from grader.desk import Classroom, InClass
 from web.pages import render
 
 router = APIRouter()
+
+PAGE = 100
+"""Learners on one page."""
 
 STATES = ("none", "waiting", "grading", "failed", "manual", "graded", "released")
 
@@ -36,20 +42,33 @@ class Line:
 
 @router.get("/courses/{course}/gradebook")
 def gradebook(
-    request: Request, room: InClass, assignment: str = "", state: str = "", name: str = ""
+    request: Request,
+    room: InClass,
+    assignment: str = "",
+    state: str = "",
+    name: str = "",
+    page: Annotated[int, Query(ge=1)] = 1,
 ) -> HTMLResponse:
     """Learners by name, assignments side by side. Filters narrow it down."""
     items = [item for item in room.course.assignments if assignment in ("", item.id)]
     lines = _lines(room, items)
+    found = [line for line in lines if _matches(line, state, name)]
+    pages = max(1, math.ceil(len(found) / PAGE))
+    page = min(page, pages)
+    chosen = {"assignment": assignment, "state": state, "name": name}
     return render(
         request,
         "grader/gradebook.html",
         room=room,
         course=room.course,
         items=items,
-        lines=[line for line in lines if _matches(line, state, name)],
+        lines=found[(page - 1) * PAGE : page * PAGE],
+        found=len(found),
         all=len(lines),
-        chosen={"assignment": assignment, "state": state, "name": name},
+        chosen=chosen,
+        query=urlencode({"cohort": room.cohort, **chosen}),
+        page=page,
+        pages=pages,
         states=STATES,
         words=labels.state,
     )

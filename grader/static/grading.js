@@ -15,6 +15,11 @@
     }
   });
 
+  // On a narrow screen the notebook lies below the points.
+  document.querySelectorAll("a[target^=ran-]").forEach((link) => {
+    link.addEventListener("click", () => document.getElementsByName(link.target)[0]?.scrollIntoView());
+  });
+
   // Points by criterion make the cell's points; the service adds them up itself.
   form?.addEventListener("input", ({ target }) => {
     if (!target.dataset.sum) return;
