@@ -11,10 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.console import out
-from cli.errors import CliError
+from cli.errors import CliError, own_key
 from cli.steps import Step, Steps
 from cli.text import _
-from core import secrets
 from core import settings as core_settings
 from core.i18n import N_
 from core.settings import Settings
@@ -138,11 +137,8 @@ class _Session:
 
 def grader_client(settings: Settings) -> GraderClient:
     """The grader service with the command line's own key."""
-    try:
-        key = secrets.load(settings.state_dir, "key-cli")
-    except FileNotFoundError:
-        raise CliError(_("This platform was never started"), _("Start it: ./dli up")) from None
-    return GraderClient(f"http://127.0.0.1:{settings.ports.grader}/services/grader", key)
+    url = f"http://127.0.0.1:{settings.ports.grader}/services/grader"
+    return GraderClient(url, own_key(settings))
 
 
 def add_to(app: typer.Typer) -> None:

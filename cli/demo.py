@@ -12,10 +12,10 @@ import secrets as random
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 
-from cli.errors import CliError
+from cli.errors import CliError, own_key
 from cli.steps import Report
 from cli.text import _
-from core import clock, course, secrets, units
+from core import clock, course, units
 from core.settings import Settings
 from core.wire import Role
 from usage.client import CohortSpec, UsageClient, UsageUnavailable
@@ -47,13 +47,16 @@ def new_password() -> str:
 
 
 def ensure_demo(settings: Settings, report: Report) -> Demo:
-    """Create what is missing of the demo. Raises CliError when the usage service does not answer.
+    """Create what is missing of the demo.
+
+    Raises CliError before the first start, and when the usage service does not answer.
 
     Interrupted half-way, the next call goes on: the marker is written last.
     """
     marker = settings.state_dir / "run" / "demo.json"
     if marker.exists():
         return Demo(**json.loads(marker.read_text()))
+    own_key(settings)  # nothing is written for a platform that was never started
     report(_("people"))
     passwords = {name: new_password() for name in PEOPLE}
     _set_passwords(settings, passwords)
@@ -86,7 +89,7 @@ def reset_passwords(settings: Settings) -> Demo:
 def usage_client(settings: Settings) -> UsageClient:
     """The usage service with the command line's own key."""
     url = f"http://127.0.0.1:{settings.ports.usage}/services/usage"
-    return UsageClient(url, secrets.load(settings.state_dir, "key-cli"), timeout=15)
+    return UsageClient(url, own_key(settings), timeout=15)
 
 
 def _create_cohort(settings: Settings, code: str) -> None:

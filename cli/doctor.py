@@ -20,7 +20,7 @@ from cli.supervised import Supervised
 from cli.supervisor import run_dir
 from cli.system import distribution, os_release, systemd_runs
 from cli.text import _
-from cli.wrong_settings import sentences
+from cli.wrong_settings import check_named
 from core import settings as core_settings
 from core.programs import which
 from core.settings import Settings
@@ -51,9 +51,10 @@ def examine() -> list[Check]:
     """Every check. A check that itself fails becomes a row, never a traceback."""
     try:
         settings = core_settings.load()
-    except core_settings.SettingsError as error:
+        check_named(settings)
+    except ValueError as error:  # each has its sentence
         remedy = _("Correct it, then try again")
-        return [Check(_("Settings"), "missing", sentences(error), remedy)]
+        return [Check(_("Settings"), "missing", str(explain(error) or error), remedy)]
     checks: list[Callable[[Settings], Iterator[Check]]] = [
         _system,
         _python,

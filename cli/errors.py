@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 
 from cli.text import _
+from core import secrets
+from core.settings import Settings
 
 
 class CliError(Exception):
@@ -13,6 +15,14 @@ class CliError(Exception):
     def __init__(self, message: str, remedy: str = "") -> None:
         super().__init__(message)
         self.remedy = remedy
+
+
+def own_key(settings: Settings) -> str:
+    """The command line's key to the services. Raises CliError before the first start."""
+    try:
+        return secrets.load(settings.state_dir, "key-cli")
+    except FileNotFoundError:
+        raise CliError(_("This platform was never started"), _("Start it: ./dli up")) from None
 
 
 def explain(error: BaseException) -> CliError | None:

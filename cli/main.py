@@ -14,6 +14,7 @@ from cli.console import err, out
 from cli.errors import explain
 from cli.steps import Steps
 from cli.text import _
+from cli.wrong_settings import check_named
 from core import settings as core_settings
 from core.settings import ROOT
 
@@ -38,6 +39,7 @@ def up(
     with steps.step(_("Settings")) as step:
         written = first_run.ensure_settings_file(has_gpu())
         settings = core_settings.load()
+        check_named(settings)
         step.note(str(written or core_settings.settings_file()))
     show.platform(out, bring_up(settings, steps, unit=True, demo=demo))
 

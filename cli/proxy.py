@@ -10,14 +10,15 @@ from core import secrets
 from core.settings import ROOT, Settings, load
 
 RELAY = ROOT / "cli" / "gateway.js"
+DOOR = ROOT / "cli" / "door.mjs"
 
 
 def arguments(settings: Settings, hub_url: str, program: Path) -> list[str]:
     """Words after `node`: people reach `site.host`, the Hub the control API on loopback."""
     ports = settings.ports
     return [
-        "--require",
-        str(RELAY),
+        *(["--require", str(RELAY)] if relay(settings, hub_url) else []),
+        *([] if settings.site.subdomains else ["--import", str(DOOR)]),
         str(program),
         f"--ip={settings.site.host}",
         f"--port={ports.public}",
@@ -66,10 +67,11 @@ def main() -> None:
         "CONFIGPROXY_AUTH_TOKEN": secrets.load(settings.state_dir, "proxy-auth"),
         "NODE_ENV": "production",
     }
-    if (pair := relay(settings, hub)) is None:
-        words = words[2:]
-    else:
+    if (pair := relay(settings, hub)) is not None:
         env["DLI_RELAY"] = pair
+    if not settings.site.subdomains:
+        env["DLI_DOOR_KEY"] = secrets.load(settings.state_dir, "lab-door")
+        env["DLI_DOOR_PROXY"] = str(program.resolve().parents[1] / "lib" / "configproxy.js")
     os.execve(node(), ["node", *words], env)  # noqa: S606
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cli.text import _
 from core.i18n import N_
-from core.settings import Problem, SettingsError
+from core.settings import Problem, Settings, SettingsError
 
 _WORDS = {
     "absolute": N_("must be an absolute path"),
@@ -31,6 +31,19 @@ _WORDS = {
     "zone": N_("must be an IANA time zone such as Asia/Seoul"),
 }
 """By pydantic's code, or our own of core.setting_types."""
+
+
+def check_named(settings: Settings) -> None:
+    """Read what settings name, before anything is started with it.
+
+    Raises ConsentError or SimulationError.
+    """
+    from core import consent
+    from labs import simulated
+
+    consent.load(settings)
+    if settings.gpus.simulated:
+        simulated.parse(settings.gpus.simulated, "", settings.gpus.seats)
 
 
 def sentences(error: SettingsError) -> str:

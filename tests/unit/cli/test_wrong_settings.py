@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from cli import main
+from cli.doctor import examine
 from cli.errors import explain
 from core.settings import Settings, SettingsError, load
 
@@ -79,6 +81,28 @@ def test_a_wrong_value_is_refused(
     line = str(told).splitlines()[0]
     assert line.startswith(name)
     assert re.search("[가-힣]", line), f"not in Korean: {line}"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[gpus]\nsimulated = "banana"\n', "gpus.simulated: cannot read 'banana'"),
+        ('[site]\nconsent_file = "/nowhere.toml"\n', "/nowhere.toml"),
+        ("[ports]\npublic = 0\n", "ports.public = 0"),
+    ],
+)
+def test_nothing_starts_with_what_cannot_be_read(
+    file: Path, monkeypatch: pytest.MonkeyPatch, text: str, says: str
+) -> None:
+    file.write_text(text, encoding="utf-8")
+    (row,) = examine()
+    assert row.blocks
+    assert says in row.found
+    monkeypatch.setattr("sys.argv", ["./dli", "up"])
+    monkeypatch.setattr("cli.up.bring_up", lambda *_a, **_k: pytest.fail("it went on"))
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code == 1
 
 
 def toml(value: Any) -> str:
