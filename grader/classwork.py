@@ -123,9 +123,15 @@ class ClassWork:
             self._fail(job, Unreadable("the submission is gone"))
             return None
         limits = self._settings.grader
+        path = self._blobs.path(submission.sha256)
+        if not path.is_file():
+            self._fail(
+                job, Unreadable(f"{path.name} is not in the store: restore it from a backup")
+            )
+            return None
         try:
             contents = intake.check(
-                self._blobs.path(submission.sha256),
+                path,
                 limits.max_submission_mb * 1_000_000,
                 limits.max_files,
             )

@@ -21,6 +21,8 @@ from web.i18n import gettext as _
 _MAX_DEPTH = 10
 _MAX_NAME = 255
 _MAX_PATH = 500
+_MAX_CELLS = 2000
+"""Each costs the service and the worker time, an empty one too."""
 RESERVED = {"timestamp.txt", "submission_secret.txt"}
 """Names by which nbgrader keeps its own notes beside a submission."""
 
@@ -80,11 +82,14 @@ def _check_notebook(name: str, data: bytes) -> None:
     """As `parse_notebook` at half the cost: no notebook of format 4 is built to be thrown away."""
     try:
         found = _loaded(data)
-        if found.get("nbformat") == 4:
+        short = len(found["cells"]) <= _MAX_CELLS
+        if short and found.get("nbformat") == 4:
             nbformat.validate(nbdict=found)
             return
     except Exception as error:
         raise Unacceptable(_bad_notebook(name)) from error
+    if not short:
+        raise Unacceptable(_too_long(name))
     parse_notebook(name, data)
 
 
@@ -93,6 +98,13 @@ def _loaded(data: bytes) -> dict[str, Any]:
     if not isinstance(found.get("cells"), list):
         raise ValueError("no cells")
     return dict(found)
+
+
+def _too_long(name: str) -> str:
+    return _(
+        "%(name)s has more than %(count)s cells. Remove cells that do not belong to the "
+        "assignment, then submit again."
+    ) % {"name": name, "count": _MAX_CELLS}
 
 
 def _bad_notebook(name: str) -> str:

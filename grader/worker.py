@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable
 from types import FrameType
 
-from sqlalchemy.exc import OperationalError, SAWarning
+from sqlalchemy.exc import SAWarning, SQLAlchemyError
 
 from core import course as courses
 from core import log, settings
@@ -72,7 +72,7 @@ class Worker:
         """Do one job; False when there was none."""
         try:
             job = jobs.claim(self.database, self.name)
-        except OperationalError:
+        except SQLAlchemyError:
             _LOG.exception("the database did not answer")
             return False
         if job is None:
@@ -196,7 +196,7 @@ class _Renewal:
             for job in tuple(self._claims):
                 try:
                     jobs.renew(self._database, job, self._worker)
-                except OperationalError:
+                except SQLAlchemyError:  # the next time may go well; the thread has to live
                     _LOG.exception("could not renew a claim")
 
 

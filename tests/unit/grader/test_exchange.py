@@ -216,6 +216,7 @@ def test_a_sparse_member_is_refused(published: Service) -> None:
         ({"sums.ipynb": b'{"cells": 3}'}, r"sums\.ipynb is not a valid notebook"),
         ({"sums.ipynb": b"[" * 100_000}, r"sums\.ipynb is not a valid notebook"),
         ({"sums.ipynb": b"\xff\xfe"}, r"sums\.ipynb is not a valid notebook"),
+        ({"sums.ipynb": json.dumps({"cells": [{}] * 2001}).encode()}, "more than 2000 cells"),
         ({"notes.txt": b"hello"}, "no notebook"),
         ({f"{n}.txt": b"" for n in range(21)}, "More than 20 files"),
         ({"big.bin": b"\0" * 1_500_000}, "larger than 1 MB"),
