@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -74,14 +75,16 @@ def to_pdf(paper: Paper, state_dir: Path, made: datetime, zone: str) -> bytes:
     note = _("Made on %(time)s.") % {"time": formats.moment(made, zone)}
     for text in (paper.subtitle, note, explained()):
         if text:
-            doc.multi_cell(0, 6, text, new_x="LMARGIN", new_y="NEXT")
+            doc.multi_cell(0, 6, text, align="L", new_x="LMARGIN", new_y="NEXT")
     doc.ln(4)
     doc.set_font(pdf.FONT, size=9)
     rows = [_words(line, paper.kind) for line in paper.lines]
     if len(rows) > 1 and paper.kind != "organisation":
         rows.append(_words(_sum(paper), paper.kind))
     numbers = len(heads(paper.kind)) - len(_names(total([]), paper.kind))
-    pdf.table(doc, heads(paper.kind), rows, numbers)
+    # The unit on a line of its own: the columns are narrow.
+    named = [re.sub(r" ?\(", "\n(", head) for head in heads(paper.kind)]
+    pdf.table(doc, named, rows, numbers)
     return bytes(doc.output())
 
 
