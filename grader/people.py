@@ -13,31 +13,19 @@ import json
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
 from nbgrader.api import MissingEntry
-from sqlalchemy import Column, String, Table, delete, func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from grader import audit
 from grader.blobs import Blobs
 from grader.gradebook import CourseBook
 from grader.models import Base, Feedback, Mark, Score, Submission
-
-_NOT_PEOPLE = {"claimed_by"}
-"""A worker's name."""
-
-
-def name_columns() -> Iterator[tuple[Table, Column[Any]]]:
-    """Every column of every table that names a person."""
-    for table in Base.metadata.tables.values():
-        for column in table.columns:
-            names = column.name in ("username", "actor", "target") or column.name.endswith("_by")
-            if names and isinstance(column.type, String) and column.name not in _NOT_PEOPLE:
-                yield table, column
+from store.personal import name_columns
 
 
 def export(session: Session, blobs: Blobs, username: str, out: IO[bytes]) -> None:
@@ -47,7 +35,7 @@ def export(session: Session, blobs: Blobs, username: str, out: IO[bytes]) -> Non
         submissions = session.scalars(own.order_by(Submission.received_at)).all()
         ids = [row.id for row in submissions]
         about: dict[str, list[dict[str, Any]]] = {}
-        for table, column in name_columns():
+        for table, column in name_columns(Base.metadata):
             about.setdefault(table.name, []).extend(_rows(session, table, column == username))
         for name in (Score.__tablename__, Mark.__tablename__, Feedback.__tablename__):
             of_submissions = Base.metadata.tables[name]
@@ -85,7 +73,7 @@ def erase(
             session.execute(update(Score).where(Score.submission_id.in_(part)).values(notebooks={}))
     audit.note(session, actor, "person.erase", "", pseudonym, submissions=len(ids))
     session.flush()
-    for table, column in name_columns():
+    for table, column in name_columns(Base.metadata):
         values: dict[str, Any] = {column.name: pseudonym}
         if column.name == "username" and "name" in table.c:
             values["name"] = ""

@@ -7,8 +7,6 @@ import logging
 from collections.abc import Set
 from datetime import datetime, timedelta
 
-from sqlalchemy.orm import Session
-
 from core import log
 from core.wire import GpuNeed
 from store.database import Database
@@ -57,20 +55,24 @@ class Office:
             if session.get(Cohort, spec.id) is not None:
                 raise No("cohort_exists", cohort=spec.id)
             cohorts.put(session, spec, self.known_courses, self.clock)
-            self._note(session, actor, "cohort.create", spec.id, staff_of=staff_of)
+            audit.note(session, self.clock, actor, "cohort.create", spec.id, staff_of=staff_of)
             for row in cohorts.staff(session, staff_of):
                 cohorts.enrol(session, spec.id, row.username, row.role, "", "", self.clock)
-                self._note(session, actor, "member.enrol", spec.id, row.username, role=row.role)
+                audit.note(
+                    session, self.clock, actor, "member.enrol", spec.id, row.username, role=row.role
+                )
             if grant is not None:
                 reason, key, now = f"{spec.id}: first grant", f"first:{spec.id}", self.clock.now()
                 ledger.book(session, spec.id, "grant", grant, actor, reason, key, now)
-                self._note(session, actor, "budget.grant", spec.id, "", reason, units=grant)
+                audit.note(
+                    session, self.clock, actor, "budget.grant", spec.id, "", reason, units=grant
+                )
 
     def set_allowance(self, cohort: str, units: int, actor: str) -> None:
         """What the cohort's instructors may still grant by themselves."""
         with self.database.write() as session:
             cohorts.set_allowance(session, cohort, units)
-            self._note(session, actor, "cohort.allowance", cohort, units=units)
+            audit.note(session, self.clock, actor, "cohort.allowance", cohort, units=units)
 
     def put_code(
         self, code: str, cohort: str, seats: int, expires: str, role: str, actor: str = CLI
@@ -78,7 +80,9 @@ class Office:
         """Create or change an event code."""
         with self.database.write() as session:
             row = cohorts.put_code(session, code, cohort, seats, expires, role, self.clock)
-            self._note(session, actor, "code.put", cohort, row.code, role=role, seats=seats)
+            audit.note(
+                session, self.clock, actor, "code.put", cohort, row.code, role=role, seats=seats
+            )
 
     def enrol(
         self,
@@ -92,13 +96,13 @@ class Office:
         """Put a person into a cohort or change their role."""
         with self.database.write() as session:
             cohorts.enrol(session, cohort, username, role, email, name, self.clock)
-            self._note(session, actor, "member.enrol", cohort, username, role=role)
+            audit.note(session, self.clock, actor, "member.enrol", cohort, username, role=role)
 
     def remove_member(self, cohort: str, username: str, actor: str, reason: str) -> None:
         """End a membership. What the person used stays in the books."""
         with self.database.write() as session:
             cohorts.remove(session, cohort, username, self.clock)
-            self._note(session, actor, "member.remove", cohort, username, reason)
+            audit.note(session, self.clock, actor, "member.remove", cohort, username, reason)
 
     # -- GPU time
 
@@ -110,7 +114,9 @@ class Office:
             views.cohort(session, cohort)
             now = self.clock.now()
             if ledger.book(session, cohort, kind, amount, actor, reason, key, now):
-                self._note(session, actor, f"budget.{kind}", cohort, "", reason, units=amount)
+                audit.note(
+                    session, self.clock, actor, f"budget.{kind}", cohort, "", reason, units=amount
+                )
                 log.event(_log, "booked", cohort=cohort, kind=kind, units=amount, actor=actor)
             return views.budget(session, cohort)
 
@@ -129,8 +135,9 @@ class Office:
             units = ledger.lease_charged(session, row) if amount is None else amount
             now = self.clock.now()
             if ledger.refund(session, row, units, actor, reason.strip(), key, now):
-                self._note(
+                audit.note(
                     session,
+                    self.clock,
                     actor,
                     "budget.refund",
                     cohort,
@@ -160,14 +167,14 @@ class Office:
             row.course, _, row.lab = prestart.partition("/")
             if row.course and row.course not in views.cohort(session, cohort).courses:
                 raise No("course_not_offered", cohort=cohort, course=row.course)
-            self._note(session, actor, "window.add", cohort, row.id, seats=seats)
+            audit.note(session, self.clock, actor, "window.add", cohort, row.id, seats=seats)
         log.event(_log, "places reserved", cohort=cohort, seats=seats, actor=actor)
 
     def remove_window(self, cohort: str, window: str, actor: str = CLI) -> None:
         """Give reserved places up."""
         with self.database.write() as session:
             windows.remove(session, window, cohort, self.clock)
-            self._note(session, actor, "window.remove", cohort, window)
+            audit.note(session, self.clock, actor, "window.remove", cohort, window)
 
     # -- rosters
 
@@ -205,7 +212,7 @@ class Office:
     ) -> None:
         """Write down an act that is not one of this service's own transactions."""
         with self.database.write() as session:
-            self._note(session, actor, action, scope, target, reason)
+            audit.note(session, self.clock, actor, action, scope, target, reason)
 
     def note_read(
         self, actor: str, action: str, scope: str = "", target: str = "", reason: str = ""
@@ -217,7 +224,7 @@ class Office:
             if audit.noted_since(session, since, actor, action, scope, target):
                 return
         with self.database.write() as session:
-            self._note(session, actor, action, scope, target, reason)
+            audit.note(session, self.clock, actor, action, scope, target, reason)
 
     def set_keep_until(self, cohort: str, until: datetime | None, actor: str) -> None:
         """When the cohort's data is deleted; None: as the platform's setting says."""
@@ -225,16 +232,4 @@ class Office:
             row = views.cohort(session, cohort)
             row.keep_until, row.deletion_announced_at = until, None
             when = until.isoformat() if until else ""
-            self._note(session, actor, "retention.set", cohort, until=when)
-
-    def _note(
-        self,
-        session: Session,
-        actor: str,
-        action: str,
-        scope: str = "",
-        target: str = "",
-        reason: str = "",
-        **details: object,
-    ) -> None:
-        audit.note(session, self.clock, actor, action, scope, target, reason, **details)
+            audit.note(session, self.clock, actor, "retention.set", cohort, until=when)

@@ -8,30 +8,19 @@ Gone: name, e-mail address, consents, requests' notes, places on rosters, what l
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Column, String, Table, delete, func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from store.audit import PSEUDONYM
+from store.personal import name_columns
 from usage import audit
 from usage.leases import OPEN, Clock
 from usage.models import Base, ConsentRow, LeaseRow, Person, Request, Wait
 from usage.refusals import No
 from usage.retention.models import Erasure
 from usage.roster.models import Expected, RosterImport
-
-_NAMES = ("username", "actor", "target", "author", "arrived")
-
-
-def name_columns() -> Iterator[tuple[Table, Column[Any]]]:
-    """Every column of every table that names a person."""
-    for table in Base.metadata.tables.values():
-        for column in table.columns:
-            named = column.name in _NAMES or column.name.endswith("_by")
-            if named and isinstance(column.type, String):
-                yield table, column
 
 
 def new_pseudonym() -> str:
@@ -42,7 +31,7 @@ def new_pseudonym() -> str:
 def everything(session: Session, username: str) -> dict[str, list[dict[str, Any]]]:
     """Rows of every table that name this person."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for table, column in name_columns():
+    for table, column in name_columns(Base.metadata):
         rows = session.execute(select(table).where(column == username)).all()
         if rows:
             found.setdefault(table.name, []).extend(dict(row._mapping) for row in rows)
@@ -59,7 +48,7 @@ def is_known(session: Session, username: str) -> bool:
     """Whether anything here names this person."""
     return any(
         session.execute(select(column).where(column == username).limit(1)).first() is not None
-        for table, column in name_columns()
+        for table, column in name_columns(Base.metadata)
         if column.name == "username"
     )
 
@@ -87,7 +76,7 @@ def erase(session: Session, username: str, pseudonym: str, time: Clock) -> None:
         table = Base.metadata.tables.get(name)
         if table is not None:
             session.execute(delete(table).where(table.c.username == username))
-    for table, column in name_columns():
+    for table, column in name_columns(Base.metadata):
         if table.name == Erasure.__tablename__ and column.name == "username":
             continue  # its own row keeps the name until every step is done
         values: dict[str, Any] = {column.name: pseudonym}

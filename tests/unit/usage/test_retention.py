@@ -74,6 +74,9 @@ def ask(world: World, who: str = "ann") -> None:
         erasing.ask(session, world.usage, who, "root", "asked for it")
 
 
+ENTRIES = select(Entry.id, Entry.amount, Entry.at, Entry.key).order_by(Entry.id)
+
+
 def dump(world: World) -> str:
     with world.database.read() as session:
         tables = Base.metadata.tables.values()
@@ -92,7 +95,7 @@ def test_erased_everywhere_and_the_books_agree(
     kt: World, eraser: erasing.Eraser, elsewhere: Elsewhere
 ) -> None:
     with kt.database.read() as session:
-        before = session.execute(select(Entry.id, Entry.amount, Entry.at, Entry.key)).all()
+        before = session.execute(ENTRIES).all()
     ask(kt)
     asyncio.run(eraser.work())
     asyncio.run(eraser.work())
@@ -101,7 +104,7 @@ def test_erased_everywhere_and_the_books_agree(
     for word in ("'ann'", "ann:", "ann@kt.com", "안나", "my thesis"):
         assert word not in everything, word
     with kt.database.read() as session:
-        after = session.execute(select(Entry.id, Entry.amount, Entry.at, Entry.key)).all()
+        after = session.execute(ENTRIES).all()
         name = session.scalar(select(LeaseRow.username))
         row = session.scalars(select(Erasure)).one()
     assert before == after
