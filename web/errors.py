@@ -87,6 +87,11 @@ async def _http(request: Request, problem: Exception) -> Response:
     if problem.status_code < 400:
         return Response(status_code=problem.status_code, headers=problem.headers)
     said = problem.detail if problem.detail != _phrase(problem.status_code) else ""
+    if problem.status_code == 400 and "exceeded maximum size" in said:  # the form reader's words
+        said = _(
+            "One of the fields holds more than 1 MB. Go back: what you typed is still there. "
+            "Shorten it and send it again."
+        )
     return error(request, problem.status_code, str(said), problem.headers)
 
 

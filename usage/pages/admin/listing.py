@@ -51,12 +51,8 @@ class Listing(Generic[Row]):
         now = self.asked.sort
         order = {key: "ascending", f"-{key}": "descending"}.get(now, "")
         to = f"-{key}" if now == key else key
-        return {
-            "text": text,
-            "kind": kind,
-            "order": order,
-            "href": f"?{self.address(sort=to, page=1)}",
-        }
+        href = self.address(sort=to, page=1)
+        return {"text": text, "kind": kind, "order": order, "href": href}
 
 
 def listed(

@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from usage import texts, views
 from usage.api_internal import Service, Zone
-from usage.pages.admin.common import BASE, Admin, cohort_of
+from usage.pages.admin.common import BASE, NO_SLIP, Admin, Slip, cohort_of, words
 from usage.refusals import No
 from usage.roster import RosterError, imports, parse_roster
 from usage.roster import texts as say
@@ -55,9 +55,9 @@ def preview(
         made = service.preview_roster(cohort, read, roster.filename, me.name)
     except RosterError as error:
         no = No(f"roster_{error.code}", **error.details)
-        return _form(request, service, cohort, texts.sentence(no, zone))
+        return _form(request, service, cohort, _refused(no, zone))
     except No as no:
-        return _form(request, service, cohort, texts.sentence(no, zone))
+        return _form(request, service, cohort, _refused(no, zone))
     return RedirectResponse(f"{BASE}/cohorts/{cohort}/roster/{made.id}", 303)
 
 
@@ -69,7 +69,7 @@ def show(
     try:
         return _preview(request, service, service.roster_preview(cohort, import_id, me.name))
     except No as no:
-        return _form(request, service, cohort, texts.sentence(no, zone))
+        return _form(request, service, cohort, _refused(no, zone))
 
 
 @router.post("/cohorts/{cohort}/roster/{import_id}")
@@ -80,7 +80,7 @@ def apply(
     try:
         done, applied = service.apply_roster(cohort, import_id, me.name)
     except No as no:
-        return _form(request, service, cohort, texts.sentence(no, zone))
+        return _form(request, service, cohort, _refused(no, zone))
     if applied:
         return RedirectResponse(f"{BASE}/cohorts/{cohort}/people?imported={import_id}", 303)
     changed = _(
@@ -90,16 +90,20 @@ def apply(
     return _preview(request, service, done, changed)
 
 
-def _form(request: Request, service: Usage, cohort: str, problem: str = "") -> Response:
+def _form(request: Request, service: Usage, cohort: str, slip: Slip = NO_SLIP) -> Response:
     return render(
         request,
         "usage/roster.html",
-        409 if problem else 200,
+        slip.status,
         cohort=cohort_of(service, cohort),
-        problem=problem,
         most_rows=MOST_ROWS,
         most_mb=MOST_BYTES // 1024 // 1024,
+        **words(request, slip),
     )
+
+
+def _refused(no: No, zone: str) -> Slip:
+    return Slip(texts.sentence(no, zone), "roster", "roster")
 
 
 def _preview(
