@@ -59,7 +59,8 @@ def server(durable: bool = False) -> Iterator[str]:
         run("initdb", "-D", data, "-U", "dli", "--auth=trust", "-E", "UTF8", "--no-sync")
         fsync = "on" if durable else "off"
         options = f"-k {folder} -c listen_addresses= -c fsync={fsync} -c max_connections=60"
-        run("pg_ctl", "-D", data, "-l", str(folder / "log"), "-w", "-t", "300", "-o", options, "start")
+        log = str(folder / "log")
+        run("pg_ctl", "-D", data, "-l", log, "-w", "-t", "300", "-o", options, "start")
         try:
             yield f"postgresql://dli@/postgres?host={folder}"
         finally:
