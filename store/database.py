@@ -105,7 +105,9 @@ class Database:
 def _engine(url: str) -> Engine:
     if not url.startswith("sqlite"):
         url = url.replace("postgresql://", "postgresql+psycopg://", 1)
-        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=30)
+        # no overflow: those connections are closed after each use, and making one costs more than a
+        # transaction does
+        return create_engine(url, pool_pre_ping=True, pool_size=40, max_overflow=0)
     Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
         url,
