@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from fastapi import Request
 
 from core.settings import load
 from grader.classwork import PARALLEL
@@ -32,7 +31,6 @@ from grader.worker import Worker
 from grader.zygote.sandbox import ZygoteSandbox
 from tests.grading import Service, running
 from tests.grading_course import source_notebook
-from web.auth import Person, signed_in
 
 LOOK_SECONDS = 1.0
 """The page asks again so often (grader/templates/grader/submission.html)."""
@@ -67,16 +65,10 @@ def main(say: Callable[[str], None], n: int = 20) -> tuple[list[dict[str, Any]],
 @contextmanager
 def _working(service: Service, image: str) -> Iterator[None]:
     """A worker with the real sandbox, and pages that believe a header."""
-
-    async def person(request: Request) -> Person:
-        request.state.person = Person(request.headers["x-person"])
-        return request.state.person
-
-    service.app.dependency_overrides[signed_in] = person
     labs = service.settings.labs.model_copy(update={"sandbox_image": image})
     settings = service.settings.model_copy(update={"labs": labs})
     stop = threading.Event()
-    with ZygoteSandbox(settings, PARALLEL) as sandbox:
+    with service.believing_a_header(), ZygoteSandbox(settings, PARALLEL) as sandbox:
         worker = Worker(settings, service.app.state.desk.database, sandbox)
         thread = threading.Thread(target=worker.run, args=(stop,))
         thread.start()

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from fastapi import Request
 from hypothesis import given
 from hypothesis import strategies as st
 from nbgrader.plugins import LateSubmissionPlugin
@@ -24,8 +23,6 @@ from tests.grading_course import source_notebook
 from tests.grading_worker import Agreeable
 from tests.unit.grader.test_exchange import NoSandbox
 from tests.unit.grader.test_pages import get
-from web import csrf
-from web.auth import Person, signed_in
 
 DAY = 86400
 
@@ -76,20 +73,11 @@ def test_points_out_of_range_are_refused(text: str) -> None:
 
 @pytest.fixture(scope="module")
 def pages(service: Service) -> Iterator[Service]:
-    async def person(request: Request) -> Person:
-        request.state.person = Person(request.headers["x-person"])
-        return request.state.person
-
-    async def no_guard() -> None:
-        return None
-
-    service.app.dependency_overrides[signed_in] = person
-    service.app.dependency_overrides[csrf.guard] = no_guard
     service.client("ines").act("c1", "sums", "publish")
     while service.worker(NoSandbox()).step():
         pass
-    yield service
-    service.app.dependency_overrides.clear()
+    with service.believing_a_header():
+        yield service
 
 
 def post(service: Service, path: str, name: str, **data: str) -> httpx.Response:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from fastapi import Request
 
 from core.clock import now
 from grader.exchange import archive
@@ -15,26 +14,13 @@ from grader.pages.learner import NOTEBOOK_POLICY
 from tests.grading import Service
 from tests.grading_course import source_notebook
 from tests.unit.grader.test_exchange import NoSandbox
-from web import csrf
-from web.auth import Person, signed_in
 from web.sheets import harmless
 
 
 @pytest.fixture(scope="module")
 def pages(service: Service) -> Iterator[Service]:
-    """Signed in as whom the header ``x-person`` names; posts need no token here."""
-
-    async def person(request: Request) -> Person:
-        request.state.person = Person(request.headers["x-person"])
-        return request.state.person
-
-    async def no_guard() -> None:
-        return None
-
-    service.app.dependency_overrides[signed_in] = person
-    service.app.dependency_overrides[csrf.guard] = no_guard
-    yield service
-    service.app.dependency_overrides.clear()
+    with service.believing_a_header():
+        yield service
 
 
 def get(service: Service, path: str, name: str, language: str = "en") -> httpx.Response:
