@@ -7,13 +7,14 @@ policy shows that the browser and the payloads do work.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 
 from grader.feedback import _exporter
 from grader.pages.learner import NOTEBOOK_POLICY
@@ -67,29 +68,32 @@ def site() -> Iterator[tuple[str, list[str]]]:
     server.server_close()
 
 
-def visit(url: str) -> int:
-    """Open a page, press what can be pressed; how many dialogs opened."""
+def visit(browser: Browser, url: str, awaited: list[str] | None = None) -> int:
+    """Open a page and stay for a moment, at most until something is `awaited`; dialogs opened."""
     dialogs = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium")
-        tab = browser.new_page()
-        tab.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
-        tab.goto(url, wait_until="commit")
-        tab.wait_for_timeout(1500)
-        browser.close()
+    tab = browser.new_page()
+    tab.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    tab.goto(url, wait_until="commit")
+    tab.wait_for_timeout(1500)
+    until = time.monotonic() + 60
+    while awaited == [] and time.monotonic() < until:
+        tab.wait_for_timeout(200)
+    tab.close()
     return len(dialogs)
 
 
-def test_no_payload_runs_or_fetches(site: tuple[str, list[str]]) -> None:
+def test_no_payload_runs_or_fetches(site: tuple[str, list[str]], chromium: Browser) -> None:
     url, hits = site
     assert len(payloads(SHAPES)) * 6 >= 50  # as text, as source, and in four kinds of output
     assert page().count("fetch(") > 20, "the page shows the payloads"
-    dialogs = visit(f"{url}/feedback")
+    dialogs = visit(chromium, f"{url}/feedback")
     assert (dialogs, hits) == (0, [])
 
 
-def test_the_payloads_do_work_without_the_policy(site: tuple[str, list[str]]) -> None:
+def test_the_payloads_do_work_without_the_policy(
+    site: tuple[str, list[str]], chromium: Browser
+) -> None:
     url, hits = site
-    visit(f"{url}/control")
+    visit(chromium, f"{url}/control", hits)
     assert hits
     hits.clear()
