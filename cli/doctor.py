@@ -189,15 +189,15 @@ def _lab_names(settings: Settings) -> Iterator[Check]:
 
 
 def names_check(subdomains: bool) -> Check:
-    """May a page in somebody's lab act on the platform as whoever opens it?"""
+    """Does a lab's page share the platform's origin, with only the door between?"""
     name = _("Labs' names")
     if subdomains:
         return Check(name, "ok", _("each lab has a name, and so an origin, of its own"))
     return Check(
         name,
         "warning",
-        _("a link into a learner's lab can act here as whoever opens it"),
-        _("Before a class: site.subdomains in dli.toml (docs/security.md)"),
+        _("labs share the platform's origin; only their owners can open them"),
+        _("Safer: site.subdomains in dli.toml (docs/security.md)"),
     )
 
 

@@ -10,6 +10,7 @@ NAMES = (
     "hub-cookie",  # signs the Hub's cookies
     "hub-crypt",  # encrypts the Hub's auth state
     "proxy-auth",  # Hub -> proxy
+    "lab-door",  # Hub and proxy: whose browser may see whose lab
     "usage-hub-token",  # usage service -> Hub API, and its OAuth client secret
     "grader-hub-token",  # grader service -> Hub API, and its OAuth client secret
     "key-hub",  # Hub (labs room inside it) -> usage service

@@ -13,6 +13,7 @@ SECRETS = (
     "hub-cookie",
     "hub-crypt",
     "proxy-auth",
+    "lab-door",
     "usage-hub-token",
     "grader-hub-token",
     "key-hub",

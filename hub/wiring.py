@@ -11,6 +11,7 @@ from typing import Any
 from core import consent, secrets
 from core.settings import Settings
 from hub import access, pages
+from hub.door import update_door
 from hub.signin import EventCodeAuthenticator
 from hub.signup import MINIMUM_PASSWORD
 from hub.storage import database_url, folder
@@ -30,6 +31,7 @@ def apply(c: Any, settings: Settings) -> None:
     update_proxy(c, settings)
     update_addresses(c, settings, address)
     update_subdomains(c, settings, address)
+    update_door(c, settings)
     update_storage(c, settings)
     update_spawning(c, settings)
     update_labs(c, settings, address, usage)

@@ -88,6 +88,22 @@ def test_a_labs_token_does_nothing_for_others_and_no_second_server(stack: Stack)
     assert secret == []
 
 
+def test_what_a_lab_shows_reaches_nobody_but_its_owner(stack: Stack) -> None:
+    """JupyterLab serves a folder of the learner's home to everybody: a page with a script there,
+    opened by an instructor, would act on the platform as the instructor."""
+    page = "/home/learner/.local/share/jupyter/labextensions/x"
+    write = f"mkdir -p {page} && echo '<script>evil</script>' > {page}/x.html"
+    assert stack.container("kim").exec_run(["sh", "-c", write]).exit_code == 0
+    kim, lee = stack.sign_in("kim"), stack.sign_in("lee")
+    path = "/user/kim/lab/extensions/x/x.html"
+    assert "evil" in kim.get(path).text  # the control, by way of the door
+    for visitor in (lee, stack.visitor()):
+        seen = visitor.get(path)
+        assert "evil" not in seen.text, seen.url
+        assert seen.status_code == (403 if visitor is lee else 200), seen.url  # or the sign-in page
+        assert visitor.get(path, headers={"Accept": "*/*"}).status_code == 403
+
+
 def _secret(stack: Stack, value: str) -> bool:
     folder = stack.settings.state_dir / "secrets"
     return any(file.read_text().strip() in value for file in folder.iterdir() if file.is_file())
