@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -33,138 +35,180 @@ _EVERY_S = 2.0
 _SHOWN = ("all", "help", "off")
 
 
-def _class_of(service: Service, me: Me, cohort: str) -> str:
-    """The cohort's id, for its staff and for admins; others get 404."""
+@dataclass(frozen=True)
+class Classroom:
+    """A cohort's class, opened by one of its staff or an admin."""
+
+    request: Request
+    cohort: str
+    service: Usage
+    me: Person
+    zone: str
+
+    @property
+    def hub(self) -> Hub:
+        """Starts and stops labs."""
+        found = self.request.app.state.hub
+        assert isinstance(found, Hub)
+        return found
+
+    def learner(self, username: str) -> None:
+        """Only labs of this class's members can be reached from here. Raises No."""
+        with self.service.database.read() as session:
+            row = session.get(Membership, (self.cohort, username))
+            if row is None or row.removed_at is not None:
+                raise No("not_enrolled", cohort=views.cohort(session, self.cohort).name)
+
+    def note(self, action: str, username: str) -> None:
+        """Into the audit log."""
+        with self.service.database.write() as session:
+            audit.note(session, self.service.clock, self.me.name, action, self.cohort, username)
+
+    async def do(self, act: Callable[[], str | Awaitable[str]], typed: str = "") -> Response:
+        """Act and show the class again; a refusal is shown there, with what was `typed`.
+
+        `act` gives the code of what was done (`_done`); a plain function runs in a thread.
+        """
+        try:
+            if inspect.iscoroutinefunction(act):
+                done = await act()
+            else:
+                done = await run_in_threadpool(act)
+        except No as no:
+            problem, status = texts.sentence(no, self.zone), 409
+        except HubDown:
+            problem, status = _hub_down(), 503
+        else:
+            self.request.app.state.board.forget()
+            return RedirectResponse(f"{_BASE}/{self.cohort}?done={done}", 303)
+        context = await self.context("", "all")
+        shown = {**context, "done": "", "problem": problem, "typed": typed}
+        return render(self.request, "usage/class.html", status, **shown)
+
+    async def context(self, course: str, show: str) -> dict[str, Any]:
+        """What the page shows: progress in `course`, and which learners."""
+        service = self.service
+        board: Board = self.request.app.state.board
+        courses: dict[str, Course] = self.request.app.state.courses
+        found = await board.roll(self.cohort)
+        offered = [courses[one] for one in found.cohort.courses if one in courses]
+        chosen = next((c for c in offered if c.id == course), None) or _busiest(found, offered)
+        progress = await board.progress(chosen.id, self.cohort) if chosen else None
+        now = service.clock.now().replace(second=0, microsecond=0)
+        told = await run_in_threadpool(_told, service, self.cohort)
+        batches = await run_in_threadpool(service.prestarts, self.cohort)
+        show = show if show in _SHOWN else "all"
+        return {
+            "cohort": found.cohort,
+            "roll": found,
+            "rows": [row for row in found.rows if _wanted(row, show)],
+            "course": chosen,
+            "offered": offered,
+            "courses": courses,
+            "progress": progress,
+            "show": show,
+            "told": told,
+            "batch": batches[0] if batches else None,
+            "typed": "",
+            "ago": lambda at: _ago(at, now),
+            "until": lambda stop: _minutes(stop.in_ms),
+            "gpu_time": texts.gpu_time,
+            "reason": texts.reason,
+            "base": f"{_BASE}/{self.cohort}",
+            "query": f"course={chosen.id if chosen else ''}&show={show}",
+            "may_give": may_answer(service, self.me, self.cohort),
+            "more_helps": roll.MORE_HELPS,
+            "extend_minutes": labs.EXTEND_MINUTES,
+            "hours": announcements.HOURS,
+        }
+
+
+def _classroom(request: Request, cohort: str, service: Service, me: Me, zone: Zone) -> Classroom:
+    """For the cohort's staff and for admins; others get 404."""
     role_in(service, me, cohort)
-    return cohort
+    return Classroom(request, cohort, service, me, zone)
 
 
-Class = Annotated[str, Depends(_class_of)]
+Class = Annotated[Classroom, Depends(_classroom)]
+Learner = Annotated[str, Form(max_length=255)]
 
 
 @router.get("/{cohort}")
-async def show(
-    request: Request,
-    cohort: Class,
-    service: Service,
-    me: Me,
-    course: str = "",
-    show: str = "all",
-    done: str = "",
-) -> Response:
+async def show(room: Class, course: str = "", show: str = "all", done: str = "") -> Response:
     """The whole page."""
-    context = await _context(request, service, me, cohort, course, show)
-    return render(request, "usage/class.html", done=_done(done), problem="", **context)
+    context = await room.context(course, show)
+    return render(room.request, "usage/class.html", done=_done(done), problem="", **context)
 
 
 @router.get("/{cohort}/events")
-def events(
-    request: Request,
-    cohort: Class,
-    service: Service,
-    me: Me,
-    course: str = "",
-    show: str = "all",
-) -> StreamingResponse:
+def events(room: Class, course: str = "", show: str = "all") -> StreamingResponse:
     """The live part of the page, whenever something changed."""
 
     async def part() -> str:
-        await run_in_threadpool(role_in, service, me, cohort)
-        context = await _context(request, service, me, cohort, course, show)
-        return bytes(render(request, "usage/class_live.html", **context).body).decode()
+        await run_in_threadpool(role_in, room.service, room.me, room.cohort)
+        context = await room.context(course, show)
+        return bytes(render(room.request, "usage/class_live.html", **context).body).decode()
 
-    return live.stream(request, part, _EVERY_S)
+    return live.stream(room.request, part, _EVERY_S)
 
 
 @router.post("/{cohort}/stop")
-async def stop(
-    request: Request,
-    cohort: Class,
-    service: Service,
-    zone: Zone,
-    me: Me,
-    username: Annotated[str, Form(max_length=255)],
-) -> Response:
+async def stop(room: Class, username: Learner) -> Response:
     """Stop a learner's lab. Their files stay."""
 
     async def act() -> str:
-        await run_in_threadpool(_learner, service, cohort, username)
-        await _hub(request).stop(username)
-        await run_in_threadpool(_note, service, me, "lab.stop", cohort, username)
+        await run_in_threadpool(room.learner, username)
+        await room.hub.stop(username)
+        await run_in_threadpool(room.note, "lab.stop", username)
         return "stopped"
 
-    return await _do(request, service, zone, me, cohort, act)
+    return await room.do(act)
 
 
 @router.post("/{cohort}/restart")
-async def restart(
-    request: Request,
-    cohort: Class,
-    service: Service,
-    zone: Zone,
-    me: Me,
-    username: Annotated[str, Form(max_length=255)],
-) -> Response:
+async def restart(room: Class, username: Learner) -> Response:
     """Stop a learner's lab and start the same one again."""
 
     async def act() -> str:
-        await run_in_threadpool(_learner, service, cohort, username)
-        if not await labs.restart(_hub(request), username, me.name):
+        await run_in_threadpool(room.learner, username)
+        if not await labs.restart(room.hub, username, room.me.name):
             return "no-lab"
-        await run_in_threadpool(_note, service, me, "lab.restart", cohort, username)
+        await run_in_threadpool(room.note, "lab.restart", username)
         return "restarted"
 
-    return await _do(request, service, zone, me, cohort, act)
+    return await room.do(act)
 
 
 @router.post("/{cohort}/extend")
-async def extend(
-    request: Request,
-    cohort: Class,
-    service: Service,
-    zone: Zone,
-    me: Me,
-    username: Annotated[str, Form(max_length=255)],
-) -> Response:
+async def extend(room: Class, username: Learner) -> Response:
     """More GPU time for a running lab, out of the cohort's allowance."""
 
     def give() -> str:
-        check_may_answer(service, me, cohort)
-        _learner(service, cohort, username)
-        with service.database.write() as session:
-            labs.extend(session, cohort, username, me.name, me.admin, service.clock)
+        check_may_answer(room.service, room.me, room.cohort)
+        room.learner(username)
+        with room.service.database.write() as session:
+            me, clock = room.me, room.service.clock
+            labs.extend(session, room.cohort, username, me.name, me.admin, clock)
         return "extended"
 
-    return await _do(request, service, zone, me, cohort, lambda: run_in_threadpool(give))
+    return await room.do(give)
 
 
 @router.post("/{cohort}/requests/{request_id}")
-async def decide(
-    request: Request,
-    cohort: Class,
-    request_id: str,
-    service: Service,
-    zone: Zone,
-    me: Me,
-    grant: Annotated[bool, Form()],
-) -> Response:
+async def decide(room: Class, request_id: str, grant: Annotated[bool, Form()]) -> Response:
     """Answer a learner's request for more GPU time."""
 
     def answer() -> str:
-        check_may_answer(service, me, cohort)
-        service.decide(request_id, cohort, grant, me.name, me.admin)
+        check_may_answer(room.service, room.me, room.cohort)
+        room.service.decide(request_id, room.cohort, grant, room.me.name, room.me.admin)
         return "granted" if grant else "declined"
 
-    return await _do(request, service, zone, me, cohort, lambda: run_in_threadpool(answer))
+    return await room.do(answer)
 
 
 @router.post("/{cohort}/prestart")
 async def prestart(
-    request: Request,
-    cohort: Class,
-    service: Service,
-    zone: Zone,
-    me: Me,
+    room: Class,
     lab: Annotated[str, Form(max_length=100)],
     minutes: Annotated[int, Form()] = 30,
 ) -> Response:
@@ -172,121 +216,52 @@ async def prestart(
 
     def begin() -> str:
         course, _slash, name = lab.partition("/")
-        found = request.app.state.courses.get(course)
+        found = room.request.app.state.courses.get(course)
         if found is None or found.lab(name) is None:
             raise HTTPException(422, _("This course has no such lab. Choose one of those listed."))
-        service.prestart(cohort, course, name, me.name, minutes)
+        room.service.prestart(room.cohort, course, name, room.me.name, minutes)
         return "prestarted"
 
-    return await _do(request, service, zone, me, cohort, lambda: run_in_threadpool(begin))
+    return await room.do(begin)
 
 
 @router.post("/{cohort}/prestart/cancel")
-async def cancel(request: Request, cohort: Class, service: Service, zone: Zone, me: Me) -> Response:
+async def cancel(room: Class) -> Response:
     """Start no more, and return what nobody has opened."""
 
     def stop_it() -> str:
-        service.cancel_prestart(cohort, me.name)
+        room.service.cancel_prestart(room.cohort, room.me.name)
         return "cancelled"
 
-    return await _do(request, service, zone, me, cohort, lambda: run_in_threadpool(stop_it))
+    return await room.do(stop_it)
 
 
 @router.post("/{cohort}/announcements")
 async def announce(
-    request: Request,
-    cohort: Class,
-    service: Service,
-    zone: Zone,
-    me: Me,
-    text: Annotated[str, Form()] = "",
-    hours: Annotated[int, Form()] = 4,
+    room: Class, text: Annotated[str, Form()] = "", hours: Annotated[int, Form()] = 4
 ) -> Response:
     """Tell everybody of the cohort something."""
 
     def say() -> str:
-        with service.database.write() as session:
-            announcements.say(session, cohort, text, hours, me.name, service.clock)
+        with room.service.database.write() as session:
+            clock = room.service.clock
+            announcements.say(session, room.cohort, text, hours, room.me.name, clock)
         return "announced"
 
-    return await _do(request, service, zone, me, cohort, lambda: run_in_threadpool(say), text)
+    return await room.do(say, text)
 
 
 @router.post("/{cohort}/announcements/{announcement}/withdraw")
-async def withdraw(
-    request: Request, cohort: Class, announcement: str, service: Service, zone: Zone, me: Me
-) -> Response:
+async def withdraw(room: Class, announcement: str) -> Response:
     """Take an announcement back."""
 
     def take_back() -> str:
-        with service.database.write() as session:
-            announcements.withdraw(session, announcement, cohort, me.name, service.clock)
+        with room.service.database.write() as session:
+            clock = room.service.clock
+            announcements.withdraw(session, announcement, room.cohort, room.me.name, clock)
         return "withdrawn"
 
-    return await _do(request, service, zone, me, cohort, lambda: run_in_threadpool(take_back))
-
-
-async def _do(
-    request: Request,
-    service: Usage,
-    zone: str,
-    me: Person,
-    cohort: str,
-    act: Callable[[], Awaitable[str]],
-    typed: str = "",
-) -> Response:
-    """Act and show the class again; a refusal is shown there, with what was typed."""
-    try:
-        done = await act()
-    except No as no:
-        problem, status = texts.sentence(no, zone), 409
-    except HubDown:
-        problem, status = _hub_down(), 503
-    else:
-        request.app.state.board.forget()
-        return RedirectResponse(f"{_BASE}/{cohort}?done={done}", 303)
-    context = await _context(request, service, me, cohort, "", "all")
-    return render(
-        request, "usage/class.html", status, done="", problem=problem, **{**context, "typed": typed}
-    )
-
-
-async def _context(
-    request: Request, service: Usage, me: Person, cohort: str, course: str, show: str
-) -> dict[str, Any]:
-    board: Board = request.app.state.board
-    courses: dict[str, Course] = request.app.state.courses
-    found = await board.roll(cohort)
-    offered = [courses[one] for one in found.cohort.courses if one in courses]
-    chosen = next((c for c in offered if c.id == course), None) or _busiest(found, offered)
-    progress = await board.progress(chosen.id, cohort) if chosen else None
-    now = service.clock.now().replace(second=0, microsecond=0)
-    told = await run_in_threadpool(_told, service, cohort)
-    batches = await run_in_threadpool(service.prestarts, cohort)
-    show = show if show in _SHOWN else "all"
-    return {
-        "cohort": found.cohort,
-        "roll": found,
-        "rows": [row for row in found.rows if _wanted(row, show)],
-        "course": chosen,
-        "offered": offered,
-        "courses": courses,
-        "progress": progress,
-        "show": show,
-        "told": told,
-        "batch": batches[0] if batches else None,
-        "typed": "",
-        "ago": lambda at: _ago(at, now),
-        "until": lambda stop: _minutes(stop.in_ms),
-        "gpu_time": texts.gpu_time,
-        "reason": texts.reason,
-        "base": f"{_BASE}/{cohort}",
-        "query": f"course={chosen.id if chosen else ''}&show={show}",
-        "may_give": may_answer(service, me, cohort),
-        "more_helps": roll.MORE_HELPS,
-        "extend_minutes": labs.EXTEND_MINUTES,
-        "hours": announcements.HOURS,
-    }
+    return await room.do(take_back)
 
 
 def _busiest(found: roll.Roll, offered: list[Course]) -> Course | None:
@@ -317,26 +292,6 @@ def _ago(at: datetime, now: datetime) -> str:
 def _minutes(left_ms: int) -> str:
     seconds = left_ms // 1000
     return formats.duration(seconds // 60 * 60 if seconds >= 120 else seconds // 10 * 10)
-
-
-def _learner(service: Usage, cohort: str, username: str) -> None:
-    """Only labs of this class's members can be reached from here. Raises No."""
-    with service.database.read() as session:
-        row = session.get(Membership, (cohort, username))
-        if row is None or row.removed_at is not None:
-            raise No("not_enrolled", cohort=views.cohort(session, cohort).name)
-
-
-def _note(service: Usage, me: Person, action: str, cohort: str, username: str) -> None:
-    """Into the audit log."""
-    with service.database.write() as session:
-        audit.note(session, service.clock, me.name, action, cohort, username)
-
-
-def _hub(request: Request) -> Hub:
-    found = request.app.state.hub
-    assert isinstance(found, Hub)
-    return found
 
 
 def _hub_down() -> str:
