@@ -18,9 +18,20 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from store.database import Database
-from tests.unit.usage import test_grants, test_leases, test_placement
+from tests.unit.usage import test_adversary, test_grants, test_leases, test_placement
 from tests.unit.usage.conftest import RULES, World, fresh_database, slot
-from usage import accounts, cohorts, grants, heartbeat, idle, leases, ledger, placement
+from usage import (
+    accounts,
+    cohorts,
+    failures,
+    grants,
+    heartbeat,
+    idle,
+    leases,
+    ledger,
+    placement,
+)
+from usage.hosts import Beats
 from usage.prestart import rows as prestarts
 from usage.refusals import No
 
@@ -108,7 +119,7 @@ def _unknown_is_not_idle(_world: World) -> None:
 CAUGHT = (AssertionError, pytest.fail.Exception, No, IntegrityError)
 """How a test, or the database itself, says that something is wrong; a NameError would not count."""
 
-L = test_leases
+A, L = test_adversary, test_leases
 MUTANTS = [
     Mutant(
         "no guard on the cap",
@@ -242,6 +253,27 @@ MUTANTS = [
         "row.missing >= MISSES",
         "row.missing >= 1",
         _ready(L.test_a_lease_whose_container_is_gone_ends_at_last_seen),
+    ),
+    Mutant(
+        "a report made without a look closes leases",
+        heartbeat.observe,
+        "if complete:",
+        "if True:",
+        _ready(A.test_a_report_made_without_a_look_at_docker_closes_nothing),
+    ),
+    Mutant(
+        "a machine of the same name closes leases",
+        Beats.same_boot,
+        "before is None or before.boot_id == boot_id",
+        "True",
+        _ready(A.test_two_machines_of_one_name_close_no_lab_of_each_other),
+    ),
+    Mutant(
+        "starts may be made to fail for ever",
+        failures.check,
+        "if len(ends) >= MOST:",
+        "if False:",
+        _ready(A.test_starts_that_are_made_to_fail_give_no_gpu_for_ever),
     ),
     Mutant(
         "other hosts' leases are closed",
