@@ -299,6 +299,22 @@ def test_nobody_passes_who_is_not_named(which: str, request: pytest.FixtureReque
     assert passed == []
 
 
+def test_a_token_opens_only_what_it_was_given_for(usage: Service, grader: Service) -> None:
+    """A page's token is no lab's, and one that was not given for a service opens no page."""
+    for service, path in ((usage, "/api/me/status"), (grader, "/api/lab/assignments")):
+        headers = {"Authorization": "token page:trainee"}
+        assert service.ask("GET", path, "anonymous", **headers).status_code == 401
+        assert service.ask("GET", path, "lab:trainee").status_code == 200
+        hub = service.app.state.sign_in
+        for token, status in (("lab:trainee", 303), ("page:trainee", 200)):
+            service.client.cookies.clear()
+            sealed = hub._seal({"token": token, "id": "s"})
+            service.client.cookies.set(hub.session_cookie, sealed)
+            answer = service.client.get("/", follow_redirects=False)
+            assert answer.status_code == status, (token, answer.status_code)
+        service.client.cookies.clear()
+
+
 def test_those_named_do_pass(usage: Service, grader: Service) -> None:
     """The matrix could be empty by refusing all; these show that it does not."""
     for who in STAFF_A:
