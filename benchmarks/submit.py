@@ -57,9 +57,7 @@ class Event:
     """Of the service's process."""
 
 
-def main(
-    say: Callable[[str], None], n: int = EVENT
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def main(say: Callable[[str], None], n: int = EVENT) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Run it; rows and figures. Fewer than `EVENT` come at the same rate, in less time."""
     seconds = SECONDS * min(1.0, n / EVENT)
     rows = []
