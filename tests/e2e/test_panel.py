@@ -63,7 +63,7 @@ def test_fetch_validate_submit_feedback_and_restore(
     page.locator('.jp-LauncherCard[title="과제 목록"]').click()
     section = page.locator(".dli-Assignment").filter(has_text="내려받기")
     section.get_by_role("button", name=re.compile("내려받기")).click()
-    press(page, "검증")
+    press(page, "검사")
     expect(page.locator(".dli-Said")).to_have_text(
         "통과하지 못한 테스트가 있습니다.", timeout=120_000
     )
