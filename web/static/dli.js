@@ -25,7 +25,10 @@
   });
 
   // On a narrow screen the tabs scroll: the one that is open is in sight.
-  document.querySelector(".dli-subnav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  // Only sideways: the page itself stays where its anchor or its field has taken it.
+  const tab = document.querySelector(".dli-subnav [aria-current]");
+  const bar = tab?.closest("ul");
+  if (bar) bar.scrollLeft = tab.offsetLeft - bar.offsetLeft - (bar.clientWidth - tab.offsetWidth) / 2;
 
   // A step that one of our own pages has led to: it goes on by itself.
   document.querySelectorAll("form[data-at-once]").forEach((form) => form.requestSubmit());
