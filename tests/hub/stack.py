@@ -174,7 +174,10 @@ class Stack:
 
     def server(self, name: str) -> dict[str, Any]:
         """The Hub's word about this person's server; empty without one."""
-        found: dict[str, Any] = self.api.get(f"/users/{name}").raise_for_status().json()["servers"]
+        answer = self.api.get(f"/users/{name}")
+        if answer.status_code == 404:  # never signed in
+            return {}
+        found: dict[str, Any] = answer.raise_for_status().json()["servers"]
         return dict(found.get("", {}))
 
     def run_lab(self, name: str, lab: str, gpu: str = "no", **more: Any) -> Any:

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from core.clock import boot_ms
+from labs.held import started_ms
 from tests.hub.docker_switch import DockerSwitch, docker_switch
 from tests.hub.stack import CODE, COHORT, Stack, running_stack
 from tests.platform import wait_for
@@ -323,12 +325,9 @@ def test_the_agent_ends_a_lab_at_its_grant_when_the_usage_service_is_gone(stack:
     stack.stop("agent")
     try:
         began = time.monotonic()
-        held = 5000 + int(
-            (datetime.now(UTC) - datetime.fromisoformat(
-                container.attrs["State"]["StartedAt"][:26] + "+00:00"
-            )).total_seconds() * 1000
-        )  # fmt: skip
-        order = f'"grant_ms": {held}'
+        started = started_ms(container.attrs["State"]["Pid"])
+        assert started is not None
+        order = f'"grant_ms": {boot_ms() - started + 5000}'
         text = file.read_text()
         file.write_text(text.replace('"grant_ms": 300000', order))
         assert order in file.read_text()
