@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,11 +12,12 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import create_engine, event, text
 
 from core.units import UNITS_PER_GPU_HOUR, WHOLE
 from core.wire import GpuNeed, Lease, LeaseOrder, Observation, ReserveRequest, SeenContainer, Slot
 from store.database import Database
+from tests.unit.usage import postgres
 from usage.client import CohortSpec
 from usage.database import open_database
 from usage.leases import Clock, Rules
@@ -160,11 +162,49 @@ def fresh_database(file: Path) -> Database:
     return made
 
 
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """URL of a PostgreSQL server with the migrated database `template_usage`, to be copied."""
+    with postgres.server() as url:
+        _sql(url, "CREATE DATABASE template_usage")
+        made = open_database(url.replace("/postgres?", "/template_usage?"))
+        made.migrate()
+        made.close()
+        yield url
+
+
+BOTH = ("test_adversary", "test_each_stop", "test_queue", "test_requests", "test_windows")
+"""Files whose tests run on SQLite and on PostgreSQL; test_postgres adds leases and concurrency."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "database" in metafunc.fixturenames and metafunc.module.__name__.endswith(BOTH):
+        metafunc.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+
+
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    made = fresh_database(tmp_path / "usage.sqlite")
+def database(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """An empty database."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        made = fresh_database(tmp_path / "usage.sqlite")
+        yield made
+        made.close()
+        return
+    server: str = request.getfixturevalue("postgresql")
+    name = f"usage_{secrets.token_hex(6)}"
+    _sql(server, f"CREATE DATABASE {name} TEMPLATE template_usage")
+    made = open_database(server.replace("/postgres?", f"/{name}?"))
     yield made
     made.close()
+    _sql(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _sql(url: str, statement: str) -> None:
+    url = url.replace("postgresql:", "postgresql+psycopg:")
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
 
 
 @pytest.fixture
