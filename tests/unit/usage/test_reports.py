@@ -76,7 +76,7 @@ def test_csv_has_numbers_as_numbers_and_no_formula(two: World) -> None:
     assert data.startswith("\ufeff기수,기관".encode())
     rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"))))
     assert {row["기관"] for row in rows} == {"'=LG", "KT"}
-    assert next(row for row in rows if row["기관"] == "KT")["GPU 보유(GPU-시간)"] == "0.5"
+    assert next(row for row in rows if row["기관"] == "KT")["점유(GPU-시간)"] == "0.5"
 
 
 @pytest.mark.parametrize("language", ["ko", "en"])
