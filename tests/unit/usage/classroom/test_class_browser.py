@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -13,7 +15,7 @@ from sqlalchemy import event
 
 from core.settings import ROOT, Settings
 from core.wire import GpuNeed, ReserveRequest
-from tests.hub.web.browser import NARROW, WIDE, faults, page_in
+from tests.hub.web.browser import NARROW, WIDE, faults_in_every_look, page_in
 from tests.platform import shared_node
 from tests.unit.usage.conftest import HOUR, slot
 from tests.unit.usage.server import Running, serving
@@ -35,6 +37,8 @@ def fill(service: Running, people: int, with_gpu: int) -> None:
     times = [(NOW + timedelta(days=days)).isoformat() for days in (-1, 9)]
     spec = CohortSpec("kt", "KT 2기", "KT", *times, courses=["intro"], allowance=9 * HOUR)
     cli.create_cohort(spec)
+    cli.create_cohort(replace(spec, id="empty", name="KT 3기"))
+    cli.enrol("empty", "ina", "instructor", name="이강사")
     cli.grant("kt", 500 * HOUR, "admin", "contract", "k1")
     cli.enrol("kt", "ina", "instructor", name="이강사")
     usage.put_inventory("h1", [slot(n, 120, "mig") for n in range(with_gpu)])
@@ -89,24 +93,31 @@ def test_three_hundred_learners_in_few_questions(service: Running) -> None:
         assert page.text.count("<tr id=") == PEOPLE
     finally:
         event.remove(engine, "before_cursor_execute", count)
-    assert len(questions) <= 30, "\n".join(questions)
+    # The meter asks as well meanwhile; a question for every learner would be there that often.
+    often = max(Counter(questions).values())
+    assert often < WITH_GPU / 2, Counter(questions).most_common(3)
 
 
 @pytest.mark.parametrize("language", ["ko", "en"])
-@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_no_fault_in_either_theme_and_language(
-    service: Running, chromium: Browser, language: str, theme: str
+    service: Running, chromium: Browser, language: str
 ) -> None:
+    """Few rows, as axe looks at each; nobody needing help is the page's empty state."""
     axe = service.folder / "node" / "node_modules" / "axe-core" / "axe.min.js"
-    size = WIDE if theme == "light" else NARROW
-    with page_in(chromium, service.url, language=language, theme=theme, size=size) as page:
+    with page_in(chromium, service.url, language=language) as page:
         page.goto(f"{service.url}/classes/kt?show=help")
         expect(page.locator("tbody tr")).to_have_count(1)
-        assert faults(page, axe) == []
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        assert faults_in_every_look(page, axe) == []
+        page.goto(f"{service.url}/classes/empty")
+        expect(page.locator(".dli-empty")).to_be_visible()
+        assert faults_in_every_look(page, axe, SHOTS / f"instructor-class-empty.{language}") == []
         page.goto(f"{service.url}/classes/kt")
         SHOTS.mkdir(parents=True, exist_ok=True)
-        shot = SHOTS / f"instructor-class-{theme}.{language}.png"
-        page.screenshot(path=shot, clip={"x": 0, "y": 0, "width": size[0], "height": 1600})
+        for size in (WIDE, NARROW):
+            page.set_viewport_size({"width": size[0], "height": size[1]})
+            shot = SHOTS / f"instructor-class-{size[0]}.{language}.png"
+            page.screenshot(path=shot, clip={"x": 0, "y": 0, "width": size[0], "height": 1600})
 
 
 def test_the_class_changes_by_itself_also_after_a_restart(
