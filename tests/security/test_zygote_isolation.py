@@ -162,7 +162,8 @@ def test_a_worker_that_dies_leaves_no_container(lab: Lab) -> None:
     assert dead.stdout == b"up\n"
     client = docker.from_env()
     until = time.monotonic() + 120
-    while client.containers.list(all=True, filters={"label": f"dli.instance={instance}"}):
+    mine = {"label": f"dli.instance={instance}"}
+    while client.containers.list(all=True, filters=mine, ignore_removed=True):
         assert time.monotonic() < until, "the container outlived its worker"
         time.sleep(0.2)
     client.close()
