@@ -15,7 +15,7 @@ import requests
 from grader.protocol import Cell, SandboxError
 from grader.runner import Task
 from grader.zygote import host, session
-from grader.zygote.inside import frames, zygote
+from grader.zygote.inside import frames, isolate, zygote
 from grader.zygote.protocol import Job, Limits, Step
 from grader.zygote.sandbox import ZygoteSandbox
 
@@ -109,7 +109,7 @@ def test_a_fault_in_the_reader_itself_wakes_everybody(
 ) -> None:
     made = link(engine)
     channel = made.open(0, Limits())
-    monkeypatch.setattr(made, "_dispatch", lambda *_: {}["nothing"])
+    monkeypatch.setattr(made, "_dispatch", lambda *_: 1 / 0)
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     engine.ours.sendall(said(frames.pack(channel.job, frames.DATA, b"x")))
     assert channel.events.get(timeout=60) == (frames.EXIT, None)
@@ -190,7 +190,7 @@ def test_a_fork_that_cannot_be_made_costs_only_itself(monkeypatch: pytest.Monkey
     def no_more(_flags: int) -> None:
         raise BlockingIOError("no process left")
 
-    monkeypatch.setattr(zygote.isolate, "unshare", no_more)
+    monkeypatch.setattr(isolate, "unshare", no_more)
     order = json.dumps({"fork": 7, "uid": 1, "limits": {}}).encode()
     socket.send_fds(broker, [order], [theirs.fileno()])
     theirs.close()
