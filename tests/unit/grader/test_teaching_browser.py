@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from fastapi import Request
 from playwright.sync_api import Browser, Page, expect
 
+from core.clock import now
 from core.settings import ROOT
-from grader.models import Mark
+from core.wire import Enrolment
+from grader import jobs
+from grader.models import Mark, Score, Submission
+from grader.submissions import scores_of
 from tests.grading import Service, running
-from tests.hub.web.browser import NARROW, WIDE, faults, page_in
+from tests.grading_worker import Agreeable
+from tests.hub.web.browser import faults_in_every_look, page_in
 from tests.platform import shared_node
 from tests.unit.grader.test_marking import give_score, post, submit
 from tests.unit.grader.test_marking import pages as _pages
+from usage.client import CohortMember
+from web.auth import Person, admin_only
 
 pytestmark = pytest.mark.browser
 pages = _pages
@@ -32,25 +39,60 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def work(pages: Service) -> list[str]:
-    """Two graded submissions and a released solution."""
+    """One graded, with all that a submission's page can say; one graded; one that could not be."""
     (pages.settings.state_dir / "node").symlink_to(shared_node(pages.settings))
-    ids = [submit(pages, name) for name in ("ada", "bob")]
-    for number, one in enumerate(ids):
+
+    async def admin(request: Request) -> Person:
+        request.state.person = Person("root", admin=True)
+        return request.state.person
+
+    pages.app.dependency_overrides[admin_only] = admin
+    desk = pages.app.state.desk
+    everybody = pages.usage.members
+    names = {"ada": "가나다라마바사아자차카타파하" * 4 + "가나다라", "bob": "김하나"}
+    pages.usage.members = lambda cohort: [  # type: ignore[method-assign]
+        CohortMember(m.username, m.role, names.get(m.username, ""), "") for m in everybody(cohort)
+    ]
+    pages.usage.more["ines"] = [Enrolment("evening", "instructor", ["c1"], True)]
+    ids = [submit(pages, name) for name in ("ada", "bob", "cleo")]
+    worker = pages.worker(Agreeable())
+    while worker.step():
+        pass
+    for number, one in enumerate(ids[:2]):
         give_score(pages, one, number + 1, release=False)
+    with desk.database.write() as session:
+        newest = scores_of(session, ids)[ids[0]]
+        newest.flags = [
+            {"flag": "deleted-cell", "notebook": "sums", "cell": "test-double"},
+            {"flag": "noticed", "notebook": "sums", "what": "numpy.allclose"},
+        ]
+        newest.late_penalty, newest.needs_manual = 0.5, True
+        session.get(Submission, ids[0]).late = True
+        job = jobs.of_submission(session, session.get(Submission, ids[2]))
+        jobs.park(job, now(), "The sandbox did not answer.")
+        session.query(Score).filter_by(submission_id=ids[2]).delete()
     post(pages, "/courses/c1/assignments/sums/solution", "ines", anyway="true")
+    post(pages, "/courses/c1/assignments/sums/extensions", "ines", username="bob")
     return ids
 
 
 def addresses(work: list[str]) -> dict[str, str]:
-    item = f"{BASE}/assignments/sums"
+    item, ada = f"{BASE}/assignments/sums", f"/services/grader/submissions/{work[0]}"
     return {
+        "coursework": "/services/grader/",
         "course": BASE,
+        "course-empty": f"{BASE}?cohort=evening",
         "preview": f"{item}/preview",
         "dates": f"{item}/dates",
+        "dates-of-one": f"{item}/dates?username=ada",
         "gradebook": f"{BASE}/gradebook",
-        "submission": f"/services/grader/submissions/{work[0]}",
-        "marking": f"/services/grader/submissions/{work[0]}/marking?saved=true",
+        "gradebook-empty": f"{BASE}/gradebook?cohort=evening",
+        "submission": ada,
+        "submission-failed": f"/services/grader/submissions/{work[2]}",
+        "marking": f"{ada}/marking?saved=true",
         "solution": "/services/grader/solutions/c1/sums?cohort=autumn",
+        "certificates": f"{BASE}/certificates",
+        "audit": "/services/grader/audit",
     }
 
 
@@ -62,27 +104,21 @@ def opened(page: Page, address: str) -> Page:
     return page
 
 
-@pytest.mark.parametrize(
-    ("language", "theme", "size"),
-    [
-        ("ko", "light", WIDE),
-        ("en", "light", WIDE),
-        ("ko", "dark", NARROW),
-        ("en", "dark", NARROW),
-    ],
-)
+@pytest.mark.parametrize("language", ["ko", "en"])
 def test_no_fault_on_any_page(
-    pages: Service, work: list[str], chromium: Browser, language: str, theme: str, size: tuple
+    pages: Service, work: list[str], chromium: Browser, language: str
 ) -> None:
+    """Feedback is not here: its sandbox runs no script, and axe is one."""
     axe = pages.settings.state_dir / "node" / "node_modules" / "axe-core" / "axe.min.js"
-    SHOTS.mkdir(parents=True, exist_ok=True)
     url = pages.url.removesuffix("/services/grader")
-    with page_in(chromium, url, language=language, theme=theme, size=size) as page:
+    found = []
+    with page_in(chromium, url, language=language) as page:
         for name, address in addresses(work).items():
+            if language == "en" and "-" in name:
+                continue  # the same page in another state: looked at in Korean
             opened(page, address)
-            shot: Path = SHOTS / f"instructor-{name}-{theme}.{language}.png"
-            page.screenshot(path=shot, full_page=True)
-            assert faults(page, axe) == []
+            found += faults_in_every_look(page, axe, SHOTS / f"instructor-{name}.{language}")
+    assert found == []
 
 
 def test_a_class_is_graded_with_the_keyboard_alone(
