@@ -256,8 +256,8 @@ def _form_sentences() -> dict[str, str]:
         "cohort_order": _("The end of a cohort must come after its start."),
         "cohort_exists": _("There is a cohort %(cohort)s already. Choose another short id."),
         "cohort_id": _(
-            "“%(value)s” cannot be a cohort's id: 1 to 40 of a-z, 0-9 and hyphens, with a letter or "
-            "digit at both ends."
+            "“%(value)s” cannot be a cohort's id: 1 to 40 of a-z, 0-9 and hyphens, with a letter "
+            "or digit at both ends."
         ),
         "cohort_name": _("A cohort needs a name."),
         "zone_unknown": _("%(value)s is not a time zone. Write for example Asia/Seoul."),
