@@ -8,6 +8,7 @@ open, due and left; the learner's files are never changed but by `restore`, whic
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from grader.exchange.client import Client
+
+log = logging.getLogger(__name__)
 
 LOCALE = Path(__file__).parent / "locale"
 VALIDATE_S = 600
@@ -137,6 +140,7 @@ def _validated(language: str, notebook: Path) -> Json:
         text = _say("{name} ran longer than {minutes} minutes and was stopped.", language)
         raise Problem(text.format(name=notebook.name, minutes=VALIDATE_S // 60)) from None
     except ValueError:
+        log.warning("%s: %s", notebook.name, done.stderr[-4000:].decode("utf-8", "replace"))
         text = _say("{name} could not be checked. Does it run from top to bottom?", language)
         raise Problem(text.format(name=notebook.name)) from None
     return {"name": notebook.name, **result}
