@@ -5,8 +5,10 @@ A process of its own, because nbgrader is heavy and a notebook may run for minut
 
 from __future__ import annotations
 
+import html
 import json
 import logging
+import re
 import sys
 from typing import Any
 
@@ -22,11 +24,16 @@ def summary(result: dict[str, Any]) -> dict[str, Any]:
     return {
         "passed": not failed and not changed,
         "failed": [
-            {"source": _cut(cell["source"]), "error": _cut(cell.get("error", ""))}
+            {"source": _cut(cell["source"]), "error": _cut(_plain(cell.get("error", "")))}
             for cell in failed[:MOST_CELLS]
         ],
         "changed": [_cut(cell["source"]) for cell in changed[:MOST_CELLS]],
     }
+
+
+def _plain(page: str) -> str:
+    """nbgrader gives tracebacks as HTML, coloured and escaped; the panel shows text."""
+    return html.unescape(re.sub(r"<[^>]*>", "", page))
 
 
 def _cut(text: str) -> str:
