@@ -173,19 +173,16 @@ def postgresql() -> Iterator[str]:
         yield url
 
 
-BOTH = ("test_adversary", "test_each_stop", "test_queue", "test_requests", "test_windows")
-"""Files whose tests run on SQLite and on PostgreSQL; test_postgres adds leases and concurrency."""
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "database" in metafunc.fixturenames and metafunc.module.__name__.endswith(BOTH):
+    """Whatever has a database runs on SQLite and on PostgreSQL."""
+    if "database" in metafunc.fixturenames:
         metafunc.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 
 
 @pytest.fixture
 def database(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Database]:
-    """An empty database."""
-    if getattr(request, "param", "sqlite") == "sqlite":
+    """An empty database, once on each engine."""
+    if request.param == "sqlite":
         made = fresh_database(tmp_path / "usage.sqlite")
         yield made
         made.close()

@@ -188,7 +188,8 @@ def test_a_prestarted_lab_is_neither_idle_nor_warned_while_nobody_is_there(group
     with group.world.database.read() as session:
         lease = session.get_one(LeaseRow, group.hub.leases["p0"].id)
         assert lease.idle_since_ms is None
-        assert session.scalars(select(rows.Prestart.state)).first() == "asked"
+        hers = select(rows.Prestart.state).where(rows.Prestart.username == "p0")
+        assert session.scalars(hers).one() == "asked"
 
 
 def test_with_too_few_gpus_the_rest_waits_and_nobody_is_queued(group: Class) -> None:
