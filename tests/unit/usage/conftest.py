@@ -7,6 +7,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -187,13 +188,21 @@ def database(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Databas
         yield made
         made.close()
         return
-    server: str = request.getfixturevalue("postgresql")
+    with on_postgresql(request.getfixturevalue("postgresql")) as made:
+        yield made
+
+
+@contextmanager
+def on_postgresql(server: str) -> Iterator[Database]:
+    """An empty database of the server that the fixture `postgresql` gives."""
     name = f"usage_{secrets.token_hex(6)}"
     _sql(server, f"CREATE DATABASE {name} TEMPLATE template_usage")
     made = open_database(server.replace("/postgres?", f"/{name}?"))
-    yield made
-    made.close()
-    _sql(server, f"DROP DATABASE {name} WITH (FORCE)")
+    try:
+        yield made
+    finally:
+        made.close()
+        _sql(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _sql(url: str, statement: str) -> None:

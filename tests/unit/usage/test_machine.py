@@ -3,10 +3,12 @@ a machine that never meets a deadline proves nothing about deadlines."""
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -14,7 +16,7 @@ from sqlalchemy import text
 
 from core.wire import Lease
 from tests.unit.usage import audit
-from tests.unit.usage.conftest import MINUTE, RULES, World, fresh_database, slot
+from tests.unit.usage.conftest import MINUTE, RULES, World, fresh_database, on_postgresql, slot
 from usage.leases import Rules
 from usage.refusals import No
 from usage.service import Usage
@@ -50,7 +52,9 @@ MUST_REACH = {
 }
 
 PEOPLE = ["ann", "bob", "cho"]
-SCENES = ["nothing", "faults", "silence", "vanishing", "long", "hanging", "poor"]
+SCENES = [
+    "nothing", "faults", "silence", "vanishing", "long", "hanging", "poor", "taken back", "grace",
+]  # fmt: skip
 """What happens before chance takes over, so that rare states are the start of many lives."""
 
 _RULES = Rules(
@@ -64,6 +68,9 @@ _RULES = Rules(
 
 class Life(RuleBasedStateMachine):
     """Three learners, two slots, a small pool."""
+
+    server = ""
+    """Of PostgreSQL; empty for SQLite."""
 
     @initialize(
         scene=st.sampled_from(SCENES),
@@ -87,6 +94,14 @@ class Life(RuleBasedStateMachine):
             self.container_vanishes(0)
         elif scene == "hanging":
             self.a_start_hangs("ann")
+        elif scene == "taken back":
+            self.everybody_starts()
+            self.correct(300)
+        elif scene == "grace":
+            self.everybody_starts()
+            self._pass(600_000)
+            for lease in self._open():
+                self._release(lease, fault=False, told=True)
         elif scene == "poor":
             self.world.cohort(gpu=0, learner_cap=MINUTE)
             self.everybody_runs_and_stops(3, fault=False)
@@ -97,9 +112,13 @@ class Life(RuleBasedStateMachine):
             self.everybody_runs_and_stops(14, fault=False)
 
     def _set_up(self, pool: int, own: int | None) -> None:
-        self.folder = tempfile.TemporaryDirectory(prefix="dli-machine-")
-        file = Path(self.folder.name) / "usage.sqlite"
-        self.database = fresh_database(file)
+        self.stack = ExitStack()
+        if self.server:
+            self.database = self.stack.enter_context(on_postgresql(self.server))
+        else:
+            folder = self.stack.enter_context(TemporaryDirectory(prefix="dli-machine-"))
+            self.database = fresh_database(Path(folder) / "usage.sqlite")
+            self.stack.callback(self.database.close)
         self.world = World(self.database, _RULES)
         self.world.cohort(gpu=pool * MINUTE, learner_cap=own * MINUTE if own else None)
         self.world.people(*PEOPLE)
@@ -112,8 +131,7 @@ class Life(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "database"):
             REACHED["warned"] += self._count("SELECT count(*) FROM warnings") > 0
-            self.database.close()
-            self.folder.cleanup()
+            self.stack.close()
 
     # -- what the spawner does
 
@@ -318,7 +336,12 @@ class Life(RuleBasedStateMachine):
         )
 
 
-def test_books_stay_right_and_every_state_is_reached() -> None:
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_books_stay_right_and_every_state_is_reached(
+    engine: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if engine == "postgresql":
+        monkeypatch.setattr(Life, "server", request.getfixturevalue("postgresql"))
     REACHED.clear()
     for scene in SCENES:
         life = Life()
@@ -326,6 +349,8 @@ def test_books_stay_right_and_every_state_is_reached() -> None:
         life._play(scene)
         life.everybody_starts()
         life.repeat_report()
+        life.restart()
+        life.top_up(1)
         life.books_are_right()
         life.teardown()
     run_machine()
