@@ -50,6 +50,18 @@
       log.append(line);
     };
 
+    // A refused stream is not asked for again by the browser: the start may be over already, or the
+    // Hub away. Once the Hub answers, its page tells which.
+    const again = async () => {
+      const answer = await fetch(window.location.href, { redirect: "manual" }).catch(() => null);
+      const fromHub = answer && answer.headers.has("X-JupyterHub-Version");
+      if (fromHub || (answer && answer.type === "opaqueredirect")) window.location.reload();
+      else window.setTimeout(again, 2000);
+    };
+    source.onerror = () => {
+      if (source.readyState === EventSource.CLOSED) window.setTimeout(again, 1000);
+    };
+
     source.onmessage = (incoming) => {
       const event = JSON.parse(incoming.data);
       if (event.progress !== undefined) bar.value = event.progress;

@@ -163,6 +163,9 @@ def test_the_waiting_page_opens_the_lab(site: HubSite, chromium: Browser, axe: P
             re.compile("실습 (시작을 요청했습니다|환경을 준비하고 있습니다)")
         )
         assert faults_in_every_look(page, axe) == []
+        # A start that ended in this moment, or a Hub that is away, refuses the page its stream.
+        page.route(re.compile("/server/progress"), lambda route: route.fulfill(status=400))
+        page.reload()
         (site.settings.state_dir / "go-on").touch()
         page.wait_for_url("**/user/slow/**", timeout=120_000)
         expect(page.locator("body")).to_contain_text("a small lab")
