@@ -239,7 +239,7 @@ GRADER = [
     ),
     (r"POST /certificates/{certificate}/revoke", STAFF_A),
     (r"GET /solutions/{course}/{assignment}(/.*)?", {"trainee", *STAFF_A}),
-    (r"GET /courses/{course}(/(certificates|gradebook|export.csv))?", STAFF_A),
+    (r"GET /courses/{course}(/(certificates|gradebook|export.csv|events))?", STAFF_A),
     (r"\w+ /courses/{course}/assignments/{assignment}/.*", STAFF_A),
 ]
 """The same of the grader service, for work of cohort a."""
