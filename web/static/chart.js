@@ -35,6 +35,8 @@
     const { names, dated, data } = read(document.getElementById(place.dataset.table));
     if (!data[0].length) return;
     const language = document.documentElement.lang || "en";
+    // In the first minute of a cohort all ticks would say the same.
+    const once = (labels) => labels.map((label, at) => (label === labels[at - 1] ? "" : label));
     const when = new Intl.DateTimeFormat(language, { month: "short", day: "numeric" });
     const clock = new Intl.DateTimeFormat(language, { hour: "numeric", minute: "2-digit" });
     const days = dated || data[0][data[0].length - 1] - data[0][0] > 2 * 86400;
@@ -49,7 +51,7 @@
       },
       axes: [
         { ...axis(), space: 76, ...(days ? { incrs: [1, 2, 7, 14, 28, 91, 365].map((d) => d * 86400) } : {}),
-          values: (_u, ticks) => ticks.map((t) => (days ? when : clock).format(t * 1000)) },
+          values: (_u, ticks) => once(ticks.map((t) => (days ? when : clock).format(t * 1000))) },
         { ...axis(), values: (_u, ticks) => ticks.map((t) => t.toLocaleString(language)), size: 56 },
       ],
       series: [
