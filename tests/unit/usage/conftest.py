@@ -216,3 +216,12 @@ def _sql(url: str, statement: str) -> None:
 @pytest.fixture
 def world(database: Database) -> World:
     return World(database, RULES)
+
+
+@pytest.fixture
+def ready(world: World) -> World:
+    """Two learners of one cohort, and a GPU for each."""
+    world.cohort()
+    world.people("ann", "bob")
+    world.slots(slot(1), slot(2))
+    return world

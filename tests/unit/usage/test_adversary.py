@@ -22,14 +22,6 @@ from usage.refusals import No
 from usage.service import Usage
 
 
-@pytest.fixture
-def ready(world: World) -> World:
-    world.cohort()
-    world.people("ann", "bob")
-    world.slots(slot(1), slot(2))
-    return world
-
-
 def report(world: World, *seen: tuple[Lease, int], boot: str = "boot-1", looked: bool = True):
     containers = [SeenContainer(f"c-{v.id}", v.id, held, True) for v, held in seen]
     return world.usage.observe("h1", Observation(boot, containers, looked=looked))

@@ -15,14 +15,6 @@ from tests.unit.usage.conftest import HOUR, MINUTE, START, World, slot
 from usage.refusals import No
 
 
-@pytest.fixture
-def ready(world: World) -> World:
-    world.cohort()
-    world.people("ann", "bob")
-    world.slots(slot(1), slot(2))
-    return world
-
-
 def refused(world: World, who: str, **more) -> No:
     with pytest.raises(No) as caught:
         world.reserve(who, **more)
