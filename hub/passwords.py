@@ -18,7 +18,3 @@ def hashed(password: str) -> bytes:
 def right(password: bytes, stored: bytes) -> bool:
     """True for the password that `stored` was made from; as slow as `hashed`."""
     return bcrypt.checkpw(password, stored)
-
-
-NOBODY = hashed("nobody has this password")
-"""Compared when there is no such user, so that the answer takes as long."""

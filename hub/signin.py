@@ -36,6 +36,8 @@ _CODE_ATTEMPTS = Attempts(limit=30, window_s=600)
 _JUST_MADE = object()
 """Stands in for the password of an account made a moment ago. No form can send it."""
 _LONGEST_NAME = 128
+_NOBODY = passwords.hashed("nobody has this password")
+"""Compared when there is no such user, so that the answer takes as long."""
 
 
 class EventCodeAuthenticator(NativeAuthenticator):  # type: ignore[misc] # no types published
@@ -62,7 +64,7 @@ class EventCodeAuthenticator(NativeAuthenticator):  # type: ignore[misc] # no ty
         if self.attempts.blocked_s(username):
             return None
         user = self.get_user(username)
-        stored = user.password if user else passwords.NOBODY
+        stored = user.password if user else _NOBODY
         async with self._hashing:
             right = await asyncio.to_thread(passwords.right, password, stored)
         if user and right and user.is_authorized:
