@@ -4,10 +4,10 @@
 
 `n` learners hand in one notebook each, which is graded at once; meanwhile service and workers are
 killed in turn, one kill for each ten submissions, and started anew. Afterwards every receipt's
-bytes must be there, and each submission must have been graded exactly once: one score, and the
-right points in the cohort's gradebook. The real service, queue, worker and gradebook; the sandbox
-is stood in for by one that finds everything right, and claims are short, so that what a dead worker
-held is soon taken up again. tests/unit/grader/test_crash.py is the short form.
+bytes must be there, each submission must have been graded exactly once (one score, and the right
+points in the cohort's gradebook), and no grading container may outlive its worker. The real
+service, queue, worker, gradebook and grading containers; claims are short, so that what a dead
+worker held is soon taken up again. tests/unit/grader/test_crash.py is the short form.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import docker
 import httpx
 from nbgrader.api import Gradebook
 from sqlalchemy import func, select
@@ -46,7 +47,10 @@ SUBMISSIONS_PER_KILL = 10
 SENDERS = 6
 SERVICE, WORKER = "benchmarks._submit_service", "tests.grading_worker"
 RIGHT = "def double(x):\n    return 2 * x"
-POINTS = 5
+POINTS = 3.5
+"""What `RIGHT` earns: the second test gives half of its marks, so only a real run comes to this."""
+PATIENCE_S = 300.0
+OUTLIVE_S = 30.0
 
 
 @dataclass
@@ -63,6 +67,8 @@ class Crashes:
     ungraded: int = 0
     """Submissions without a score, or not with the right points in the gradebook."""
     parked: int = 0
+    outlived: int = 0
+    """Grading containers still there when all workers are gone."""
     seconds: float = 0
 
 
@@ -74,7 +80,6 @@ class World:
     database: str
     port: int = field(default_factory=lambda: free_ports(1)[0])
     receipts: dict[str, str] = field(default_factory=dict)
-    patience_s: float = 300
     allowed: int = 0
     """Learners who may have handed in by now, so that there is work at every kill."""
 
@@ -102,9 +107,9 @@ class World:
         kill(lives[-1])
         lives.append(self.start(nursery, module))
 
-    def wait(self, holds: Callable[[], object]) -> None:
+    def wait(self, holds: Callable[[], object], seconds: float = PATIENCE_S) -> None:
         """Until it holds. Raises RuntimeError with the logs' ends."""
-        until = time.monotonic() + self.patience_s
+        until = time.monotonic() + seconds
         while time.monotonic() < until:
             try:
                 if holds():
@@ -113,7 +118,7 @@ class World:
                 pass
             time.sleep(0.1)
         logs = "\n".join(f.read_text()[-2000:] for f in self.folder.glob("*.log"))
-        raise RuntimeError(f"it did not happen within {self.patience_s:g} s:\n{logs}")
+        raise RuntimeError(f"it did not happen within {seconds:g} s:\n{logs}")
 
 
 def main(
@@ -166,6 +171,7 @@ def run(world: World, learners: int, kills: int, say: Callable[[str], None]) -> 
             sender.join()
         world.wait(lambda: not _unfinished(database))
         _judge(world, database, given.state_dir, found)
+    found.outlived = _outlived(world, given.instance)
     found.seconds = time.monotonic() - begun
     return found
 
@@ -186,6 +192,20 @@ def _judge(world: World, database: Database, state: Path, found: Crashes) -> Non
     found.ungraded = len(set(rows) - set(scores)) + sum(
         points.get(name) != POINTS for name in world.receipts
     )
+
+
+def _outlived(world: World, instance: str) -> int:
+    """Containers end by themselves when nobody holds their input any more; those that do not."""
+    with closing(docker.from_env()) as client:
+        mine = {"all": True, "filters": {"label": f"dli.instance={instance}"}}
+        try:
+            world.wait(lambda: not client.containers.list(**mine), seconds=OUTLIVE_S)
+        except RuntimeError:
+            left = client.containers.list(**mine)
+            for container in left:
+                container.remove(force=True)
+            return len(left)
+    return 0
 
 
 def _whole(blobs: Blobs, row: Submission) -> bool:

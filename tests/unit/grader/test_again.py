@@ -12,9 +12,9 @@ from grader.exchange import archive
 from grader.models import Job, Score, Submission
 from grader.protocol import Outcome, SandboxError
 from grader.runner import Task
+from tests.agreeable import Agreeable
 from tests.grading import Service
 from tests.grading_course import source_notebook
-from tests.grading_worker import Agreeable
 from tests.unit.grader.test_marking import pages, post, submit  # noqa: F401 (a fixture)
 from tests.unit.grader.test_pages import get
 

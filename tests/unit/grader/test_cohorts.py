@@ -15,9 +15,9 @@ from grader.client import GraderClient
 from grader.exchange import archive
 from grader.exchange.client import Client, Receipt, Refused
 from grader.gradebook import CourseBook
+from tests.agreeable import Agreeable
 from tests.grading import Service
 from tests.grading_course import source_notebook
-from tests.grading_worker import Agreeable
 from tests.unit.grader.test_marking import pages, post  # noqa: F401 (a fixture)
 from tests.unit.grader.test_pages import get
 from usage.client import CohortCourses

@@ -16,9 +16,9 @@ from grader.exchange import archive
 from grader.exchange.client import Refused
 from grader.models import Dates, Submission
 from grader.submissions import scores_of
+from tests.agreeable import Agreeable
 from tests.grading import Service
 from tests.grading_course import source_notebook
-from tests.grading_worker import Agreeable
 from tests.hub.web.browser import NARROW, WIDE, faults, page_in
 from tests.platform import shared_node
 from tests.unit.grader.test_marking import pages, post  # noqa: F401 (a fixture)

@@ -18,8 +18,8 @@ from grader.models import Job
 from grader.protocol import SandboxError
 from grader.zygote import host
 from grader.zygote.protocol import Limits
+from tests.agreeable import Agreeable
 from tests.grading import Service
-from tests.grading_worker import Agreeable
 from tests.unit.grader.test_marking import pages, submit  # noqa: F401 (a fixture)
 from tests.unit.usage.conftest import HOUR, World, slot
 from usage import texts

@@ -18,9 +18,9 @@ from grader import certificates, dates, jobs, marks
 from grader.exchange import archive
 from grader.exchange.client import Refused
 from grader.models import Feedback, Job, Mark, Score
+from tests.agreeable import Agreeable
 from tests.grading import Service
 from tests.grading_course import source_notebook
-from tests.grading_worker import Agreeable
 from tests.unit.grader.test_exchange import NoSandbox
 from tests.unit.grader.test_pages import get
 

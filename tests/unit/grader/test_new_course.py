@@ -13,9 +13,9 @@ from core.wire import Enrolment
 from grader import upkeep
 from grader.exchange import archive
 from grader.exchange.client import Refused
+from tests.agreeable import Agreeable
 from tests.grading import running
 from tests.grading_course import COURSE, source_notebook, write_course
-from tests.grading_worker import Agreeable
 
 
 def test_a_course_added_while_the_service_runs(

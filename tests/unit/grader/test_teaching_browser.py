@@ -14,8 +14,8 @@ from core.wire import Enrolment
 from grader import jobs
 from grader.models import Mark, Score, Submission
 from grader.submissions import scores_of
+from tests.agreeable import Agreeable
 from tests.grading import Service, running
-from tests.grading_worker import Agreeable
 from tests.hub.web.browser import faults_in_every_look, page_in
 from tests.platform import shared_node
 from tests.unit.grader.test_marking import give_score, post, submit
