@@ -21,7 +21,9 @@ def platform() -> Iterator[RunningPlatform]:
     """A platform for all journeys."""
     # Short grants, so that a journey can see the end of a budget.
     usage = {"heartbeat_seconds": 1, "grant_seconds": 20, "warn_minutes": [30, 10, 0.5]}
-    with running_platform(usage=usage) as up:
+    # Little room, so that a journey can see the end of that, too.
+    room = {"max_submission_mb": 1, "learner_quota_mb": 1}
+    with running_platform(usage=usage, grader=room) as up:
         yield up
 
 

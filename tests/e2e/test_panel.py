@@ -61,6 +61,42 @@ def test_fetch_validate_submit_feedback_and_restore(
     assert "digits.ipynb" in names(person, "panel-ko", ASSIGNMENT)
 
 
+def test_a_refused_submission_says_what_to_do(
+    platform: RunningPlatform, visit: Visit, grader: GraderClient
+) -> None:
+    person = sign_up(platform, "refused-ko", "ko")
+    learner = in_lab(person, "refused-ko", visit, "ko")
+    page = learner.page
+    page.locator('.jp-LauncherCard[title="과제 목록"]').click()
+    press(page, "내려받기")
+    expect(page.locator(".dli-Assignment").get_by_role("button", name="제출")).to_be_visible(
+        timeout=60_000
+    )
+    put(person, "refused-ko", "data.csv", "7" * 700_000)
+    submit(page)
+    refused(learner, "1 MB 가운데 0.3 MB만 남아 있습니다. 데이터와 모델 파일을 빼고", "quota")
+    put(person, "refused-ko", "data.csv", "7" * 1_100_000)
+    refused(learner, "제출물이 1 MB보다 큽니다. 데이터와 모델 파일을 지우고", "size")
+    put(person, "refused-ko", "data.csv", "7")
+    press(page, "제출")
+    page.locator(".jp-Dialog .jp-mod-accept").click()
+    expect(page.locator(".dli-Receipt")).to_be_visible(timeout=60_000)
+
+
+def refused(learner: Visitor, sentence: str, why: str) -> None:
+    """Submit; a dialog says why not, and nothing is listed as handed in."""
+    page = learner.page
+    before = page.locator(".dli-Versions li").count()
+    press(page, "제출")
+    page.locator(".jp-Dialog .jp-mod-accept").click()
+    dialog = page.locator(".jp-Dialog").filter(has_text="제출하지 못했습니다")
+    expect(dialog).to_contain_text(sentence, timeout=60_000)
+    learner.shot(f"lab-refused-{why}")
+    dialog.locator(".jp-mod-accept").click()
+    expect(page.locator(".jp-Dialog")).to_have_count(0)
+    expect(page.locator(".dli-Versions li")).to_have_count(before)
+
+
 def press(page: Page, text: str) -> None:
     """A button of the assignment."""
     page.locator(".dli-Assignment").get_by_role("button", name=re.compile(f"^{text}")).click(
