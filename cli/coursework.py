@@ -13,7 +13,7 @@ from rich.text import Text
 from cli.console import out
 from cli.errors import CliError, own_key
 from cli.steps import Step, Steps
-from cli.text import _
+from cli.text import _, language
 from core import settings as core_settings
 from core.i18n import N_
 from core.settings import Settings
@@ -106,7 +106,7 @@ def results_table(results: list[Result]) -> Table:
         score = "–" if result.score is None else f"{result.score:g} / {result.max_score or 0:g}"
         remarks = [_("late")] if result.late else []
         remarks += [result.reason] if result.reason else []
-        remarks += [flag.get("message", flag.get("code", "")) for flag in result.flags]
+        remarks += [flag["message"] for flag in result.flags]
         table.add_row(
             Text(result.cohort or "–"),
             Text(result.username),
@@ -138,7 +138,7 @@ class _Session:
 def grader_client(settings: Settings) -> GraderClient:
     """The grader service with the command line's own key."""
     url = f"http://127.0.0.1:{settings.ports.grader}/services/grader"
-    return GraderClient(url, own_key(settings))
+    return GraderClient(url, own_key(settings), language=language())
 
 
 def add_to(app: typer.Typer) -> None:

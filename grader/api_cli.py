@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, HTTPException
 
-from grader import actions, exports, jobs, results
+from grader import actions, exports, jobs, labels, results
 from grader.desk import AtDesk
 from web.auth import Person, internal
 
@@ -33,7 +33,8 @@ def batch(desk: AtDesk, batch: str) -> dict[str, Any]:
     """How far it is."""
     with desk.database.read() as session:
         progress = jobs.progress(session, batch)
-    return {**asdict(progress), "finished": progress.finished}
+    reasons = [labels.why(one) for one in progress.reasons]
+    return {**asdict(progress), "reasons": reasons, "finished": progress.finished}
 
 
 @router.get("/courses/{course}/assignments/{assignment}/results")
@@ -54,8 +55,10 @@ def all_results(
             "state": row.state,
             "score": row.score.score if row.score else None,
             "max_score": row.score.max_score if row.score else None,
-            "flags": row.score.flags if row.score else [],
-            "reason": row.job.reason if row.job else "",
+            "flags": [flag | {"message": labels.flag(flag)} for flag in row.score.flags]
+            if row.score
+            else [],
+            "reason": labels.why(row.job.reason) if row.job else "",
         }
         for row in found
     ]

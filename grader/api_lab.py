@@ -15,7 +15,7 @@ from starlette.responses import FileResponse, Response
 from core.clock import now
 from core.course import Course
 from core.log import event
-from grader import accepting, actions, certificates, dates, intake, receipts, submissions
+from grader import accepting, actions, certificates, dates, intake, labels, receipts, submissions
 from grader.blobs import TooLarge
 from grader.desk import AtDesk, Desk
 from grader.models import Feedback, Job, Release, Score, Submission
@@ -82,7 +82,7 @@ async def submit(
     try:
         received = await desk.blobs.receive(request.stream(), most + _TAR_SLACK)
     except TooLarge:
-        raise HTTPException(413, intake.too_large(most)) from None
+        raise HTTPException(413, labels.said(intake.too_large(most))) from None
     try:
         submission = await to_thread.run_sync(_take, desk, work, idempotency_key, received)
     finally:
@@ -115,7 +115,7 @@ def _take(
             409, _("You have used all attempts of this assignment. Ask your instructor.")
         ) from None
     except intake.Unacceptable as error:
-        raise HTTPException(422, str(error)) from None
+        raise HTTPException(422, labels.said(error)) from None
     except accepting.NoRoom as full:
         raise HTTPException(409, _no_room(*full.args)) from None
     except accepting.KeyReused:
@@ -199,7 +199,7 @@ def job(desk: AtDesk, person: Lab, job: str) -> dict[str, str]:
         else access.may_teach(found.course, found.cohort)
     ):
         raise HTTPException(404, _("There is no such job."))
-    return {"state": found.state, "reason": found.reason}
+    return {"state": found.state, "reason": labels.why(found.reason)}
 
 
 @router.get("/courses/{course}/assignments/{assignment}/collect")

@@ -52,4 +52,18 @@ def words(action: str) -> str:
 
 def details(row: AuditRow) -> str:
     """The rest of a line."""
-    return ", ".join(f"{key}: {value}" for key, value in row.facts().items())
+    return ", ".join(_fact(key, value) for key, value in row.facts().items() if value is not False)
+
+
+def _fact(key: str, value: object) -> str:
+    return _name(key) if value is True else f"{_name(key)}: {value or '–'}"
+
+
+def _name(key: str) -> str:
+    return {
+        "again": _("graded ones too"),
+        "assignment": _("assignment"),
+        "early": _("before the closing time"),
+        "kind": _("format"),
+        "submissions": _("submissions"),
+    }.get(key, key)

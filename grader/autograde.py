@@ -28,7 +28,9 @@ from nbgrader.preprocessors import (
 from sqlalchemy.orm import undefer
 
 from core.course import Late
+from core.i18n import N_
 from grader import dates, intake, marks, outcomes
+from grader.explained import Explained
 from grader.gradebook import CourseBook, naive_utc
 from grader.marks import Given
 from grader.protocol import Cell, Outcome
@@ -39,7 +41,7 @@ _SANITISE = (ClearOutput, DeduplicateIds, OverwriteKernelspec, OverwriteCells, C
 _SCORE = (IgnorePattern, LimitOutput, SaveAutoGrades, CheckCellMetadata)
 
 
-class Ungradable(Exception):
+class Ungradable(Explained):
     """Why this submission cannot be graded, whatever is tried: for the instructor."""
 
 
@@ -98,7 +100,10 @@ def prepare(book: CourseBook, entry: Entry, files: dict[str, bytes]) -> list[Pre
         try:
             names = [n.name for n in gradebook.find_assignment(entry.assignment).notebooks]
         except MissingEntry:
-            raise Ungradable(f"{entry.assignment} was never published") from None
+            raise Ungradable(
+                N_("The assignment %(assignment)s was never published."),
+                assignment=entry.assignment,
+            ) from None
         gradebook.update_or_create_student(entry.student)
         gradebook.update_or_create_submission(
             entry.assignment, entry.student, timestamp=naive_utc(entry.received_at)
@@ -153,7 +158,8 @@ def release_notebook(book: CourseBook, assignment: str, name: str) -> Any:
     try:
         return _read_release(path, path.stat().st_mtime_ns)
     except FileNotFoundError:
-        raise Ungradable(f"{name}.ipynb is in the gradebook but not in the release") from None
+        text = N_("%(name)s is in no published version. Publish the assignment again.")
+        raise Ungradable(text, name=f"{name}.ipynb") from None
 
 
 @lru_cache(maxsize=32)
@@ -168,7 +174,11 @@ def _sanitise(book: CourseBook, entry: Entry, name: str, data: bytes) -> Prepare
     try:
         notebook = _steps(book, entry, name, notebook, _SANITISE)
     except Exception as error:
-        raise Ungradable(f"{name}.ipynb could not be sanitised: {error}") from error
+        raise Ungradable(
+            N_("%(name)s could not be made ready for grading: %(detail)s"),
+            name=f"{name}.ipynb",
+            detail=str(error),
+        ) from error
     sources = {
         c.metadata["nbgrader"]["grade_id"]: c.source
         for c in released.cells

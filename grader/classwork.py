@@ -16,11 +16,13 @@ from sqlalchemy.orm import Session
 
 from core.clock import now
 from core.course import Assignment, CourseError
+from core.i18n import N_
 from core.log import event
 from core.settings import Settings
-from grader import dates, intake, jobs, marks
+from grader import dates, explained, intake, jobs, marks
 from grader.autograde import Entry, Graded, Ungradable, release_notebook, settle
 from grader.blobs import Blobs
+from grader.explained import Explained
 from grader.gpu import GpuGrading
 from grader.gradebook import CourseBook
 from grader.models import Job, Score, Submission
@@ -38,7 +40,7 @@ _MOST = 500
 """Submissions of one run; then whoever waits for the gradebook gets it."""
 
 
-class Unreadable(Exception):
+class Unreadable(Explained):
     """A submission whose stored bytes cannot be graded, whatever is tried."""
 
 
@@ -120,14 +122,13 @@ class ClassWork:
             submission = session.get(Submission, job.submission_id)
             entry = entry_of(session, submission, self._assignment) if submission else None
         if submission is None or entry is None:
-            self._fail(job, Unreadable("the submission is gone"))
+            self._fail(job, Unreadable(N_("This submission is no longer there.")))
             return None
         limits = self._settings.grader
         path = self._blobs.path(submission.sha256)
         if not path.is_file():
-            self._fail(
-                job, Unreadable(f"{path.name} is not in the store: restore it from a backup")
-            )
+            text = N_("The file %(name)s is not in the store. Restore it from a backup.")
+            self._fail(job, Unreadable(text, name=path.name))
             return None
         try:
             contents = intake.check(
@@ -135,8 +136,12 @@ class ClassWork:
                 limits.max_submission_mb * 1_000_000,
                 limits.max_files,
             )
-        except (intake.Unacceptable, OSError) as error:
-            self._fail(job, Unreadable(str(error)))
+        except intake.Unacceptable as error:
+            self._fail(job, error)
+            return None
+        except OSError as error:
+            text = N_("The submitted file cannot be read: %(detail)s")
+            self._fail(job, Unreadable(text, detail=str(error)))
             return None
         self._held[entry] = _Held(job, submission)
         return entry, contents.files
@@ -159,12 +164,11 @@ class ClassWork:
 
     def _fail(self, job: Job, error: Exception) -> None:
         lasting = isinstance(error, Unreadable | Ungradable | intake.Unacceptable | CourseError)
-        told = isinstance(error, SandboxError) or lasting
-        reason = str(error) if told else f"{type(error).__name__}: {error}"
-        if not told:
+        if not isinstance(error, SandboxError) and not lasting:
             _LOG.error("grading failed", exc_info=error)
-        event(_LOG, "job failed", job=job.id, reason=reason, again=not lasting)
-        jobs.fail(self._database, job.id, self._worker, reason[:2000], again=not lasting)
+        why = explained.of(error)
+        event(_LOG, "job failed", job=job.id, reason=str(why), again=not lasting)
+        jobs.fail(self._database, job.id, self._worker, why.kept(), again=not lasting)
         self._drop(job.id)
 
 

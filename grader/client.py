@@ -51,11 +51,12 @@ class Result:
 class GraderClient:
     """The service's API for this machine. Every method raises GraderUnavailable, GraderRefused."""
 
-    def __init__(self, url: str, key: str, timeout: float = 30.0) -> None:
-        """`url` such as ``http://127.0.0.1:8092/services/grader``; `key` is ``key-cli``."""
+    def __init__(self, url: str, key: str, timeout: float = 30.0, language: str = "en") -> None:
+        """`url` such as ``http://127.0.0.1:8092/services/grader``; `key` is ``key-cli``; what the
+        service says is in `language`."""
         self._client = httpx.Client(
             base_url=url.rstrip("/") + "/api/cli",
-            headers={"Authorization": f"Bearer {key}", "Accept-Language": "en"},
+            headers={"Authorization": f"Bearer {key}", "Accept-Language": language},
             timeout=timeout,
             trust_env=False,
         )

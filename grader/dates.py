@@ -16,8 +16,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.clock import now
-from core.course import Assignment, CourseError, Late
+from core.course import Assignment, Late
+from core.i18n import N_
 from grader import audit, jobs
+from grader.explained import CourseFault
 from grader.models import Dates, Submission
 from grader.submissions import latest, of_class
 
@@ -135,7 +137,11 @@ def _by_plugin(name: str, student: str, score: float, seconds_late: float) -> fl
         plugin = getattr(importlib.import_module(module), kind)()
         return float(plugin.late_submission_penalty(student, score, seconds_late) or 0.0)
     except Exception as error:  # somebody else's code
-        raise CourseError(f"late.plugin = {name!r}: {type(error).__name__}: {error}") from error
+        raise CourseFault(
+            N_("late.plugin = %(name)s of course.toml cannot be used: %(detail)s"),
+            name=name,
+            detail=f"{type(error).__name__}: {error}",
+        ) from error
 
 
 def own_row(rows: list[Dates], cohort: str, username: str) -> Dates | None:

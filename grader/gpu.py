@@ -15,8 +15,10 @@ from typing import Protocol
 
 from core import secrets
 from core.course import Assignment
+from core.i18n import N_
 from core.settings import Settings
 from core.wire import GpuNeed, Lease, ReserveRequest
+from grader.explained import Explained
 from grader.runner import Sandbox
 from grader.zygote.sandbox import ZygoteSandbox
 from usage.client import Refused, UsageClient, UsageUnavailable
@@ -25,8 +27,34 @@ ACCOUNT = "grading-{course}"
 """Id of the cohort that pays, by course."""
 
 
-class MustWait(Exception):
+class MustWait(Explained):
     """There is no GPU for grading now: the reason, for the instructor."""
+
+
+_USED_UP = N_(
+    "The GPU time for grading is used up for now. An administrator can add some to the cohort "
+    "%(account)s, or raise its limits."
+)
+_BUSY = N_("All GPUs that can grade this are busy. It is graded as soon as one is free.")
+_UNFIT = N_("No GPU that can grade this is connected.")
+_NO_ACCOUNT = N_(
+    "Grading needs GPU time of its own. An administrator makes an open cohort with the id "
+    "%(account)s, with this course in it, and gives it GPU time."
+)
+_WAITS = {
+    "budget_used": _USED_UP,
+    "learner_cap_used": _USED_UP,
+    "daily_cap_used": _USED_UP,
+    "cohort_busy": _BUSY,
+    "gpu_full": _BUSY,
+    "gpu_none": _UNFIT,
+    "gpu_unfit": _UNFIT,
+    "cohort_unknown": _NO_ACCOUNT,
+    "course_not_offered": _NO_ACCOUNT,
+    "cohort_not_started": _NO_ACCOUNT,
+    "cohort_ended": _NO_ACCOUNT,
+}
+"""By the code of usage's refusal, whose own sentences are for learners."""
 
 
 class Leases(Protocol):
@@ -108,18 +136,30 @@ class GpuGrading:
         try:
             return usage.reserve(ask)
         except Refused as no:
-            raise MustWait(no.refusal.message) from None
+            raise _refused(no, ask.cohort) from None
         except UsageUnavailable as error:
-            raise MustWait(f"the usage service does not answer: {error}") from None
+            raise _silent(error) from None
 
 
 def _activate(usage: Leases, lease: Lease, container: str) -> None:
     try:
         usage.activate(lease.id, container)
     except Refused as no:
-        raise MustWait(no.refusal.message) from None
+        raise _refused(no, lease.cohort) from None
     except UsageUnavailable as error:
-        raise MustWait(f"the usage service does not answer: {error}") from None
+        raise _silent(error) from None
+
+
+def _refused(no: Refused, account: str) -> MustWait:
+    sentence = _WAITS.get(no.refusal.code)
+    if sentence is None:
+        return MustWait("%(said)s", said=no.refusal.message)
+    return MustWait(sentence, account=account)
+
+
+def _silent(error: UsageUnavailable) -> MustWait:
+    text = N_("The GPU-time service does not answer; grading goes on when it does: %(detail)s")
+    return MustWait(text, detail=str(error))
 
 
 def _release(usage: Leases, lease: Lease, began: float | None, reason: str) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from grader import labels
 from grader.models import Feedback, Job, Mark, Score, Submission
 from web import formats
 from web.i18n import gettext as _
@@ -47,11 +48,12 @@ def of(session: Session, submission: Submission) -> list[Event]:
 def _of_job(job: Job) -> list[Event]:
     asked = _("Grading asked for") if job.kind == "grade" else _("New score asked for")
     found = [Event(job.created_at, asked, job.requested_by)]
+    why = labels.why(job.reason)
     tries = _("try %(number)s") % {"number": job.tries}
     if job.state == "parked" and job.finished_at is not None:
-        found.append(Event(job.finished_at, _("Given up"), "", job.reason, "danger"))
+        found.append(Event(job.finished_at, _("Given up"), "", why, "danger"))
     elif job.reason:
-        found.append(Event(job.not_before, _("Failed, tried again"), tries, job.reason, "warning"))
+        found.append(Event(job.not_before, _("Failed, tried again"), tries, why, "warning"))
     if job.state == "running":
         found.append(Event(job.not_before, _("Running now"), tries, "", "warning"))
     return found

@@ -16,7 +16,8 @@ from typing import Any
 import nbformat
 import nbformat.reader
 
-from web.i18n import gettext as _
+from core.i18n import N_
+from grader.explained import Explained
 
 _MAX_DEPTH = 10
 _MAX_NAME = 255
@@ -27,7 +28,7 @@ RESERVED = {"timestamp.txt", "submission_secret.txt"}
 """Names by which nbgrader keeps its own notes beside a submission."""
 
 
-class Unacceptable(Exception):
+class Unacceptable(Explained):
     """Why an archive is refused: a sentence with the file's name and the remedy."""
 
 
@@ -52,14 +53,14 @@ def check(
             files = _read(tar, max_bytes, max_files)
     except (tarfile.TarError, ValueError, EOFError, OSError, RecursionError) as error:
         raise Unacceptable(
-            _("The upload is not a plain tar archive. Submit with the Submit button.")
+            N_("The upload is not a plain tar archive. Submit with the Submit button.")
         ) from error
     _check_together(files, refused_types)
     notebooks = sorted(
         name.removesuffix(".ipynb") for name in files if name.endswith(".ipynb") and "/" not in name
     )
     if not notebooks:
-        raise Unacceptable(_("There is no notebook (.ipynb) in this submission."))
+        raise Unacceptable(N_("There is no notebook (.ipynb) in this submission."))
     for name, data in files.items():
         if name.endswith(".ipynb"):
             _check_notebook(name, data)
@@ -74,7 +75,7 @@ def parse_notebook(name: str, data: bytes) -> Any:
         notebook = nbformat.convert(nbformat.reader.reads(data.decode("utf-8")), 4)
         nbformat.validate(notebook)
     except Exception as error:  # nbformat meets odd shapes with whatever comes, asserts too
-        raise Unacceptable(_bad_notebook(name)) from error
+        raise _bad_notebook(name) from error
     return notebook
 
 
@@ -87,9 +88,9 @@ def _check_notebook(name: str, data: bytes) -> None:
             nbformat.validate(nbdict=found)
             return
     except Exception as error:
-        raise Unacceptable(_bad_notebook(name)) from error
+        raise _bad_notebook(name) from error
     if not short:
-        raise Unacceptable(_too_long(name))
+        raise _too_long(name)
     parse_notebook(name, data)
 
 
@@ -100,18 +101,25 @@ def _loaded(data: bytes) -> dict[str, Any]:
     return dict(found)
 
 
-def _too_long(name: str) -> str:
-    return _(
-        "%(name)s has more than %(count)s cells. Remove cells that do not belong to the "
-        "assignment, then submit again."
-    ) % {"name": name, "count": _MAX_CELLS}
+def _too_long(name: str) -> Unacceptable:
+    return Unacceptable(
+        N_(
+            "%(name)s has more than %(count)s cells. Remove cells that do not belong to the "
+            "assignment, then submit again."
+        ),
+        name=name,
+        count=_MAX_CELLS,
+    )
 
 
-def _bad_notebook(name: str) -> str:
-    return _(
-        "%(name)s is not a valid notebook. Open it in JupyterLab, save it, and submit again; "
-        "if it does not open, fetch the assignment anew."
-    ) % {"name": name}
+def _bad_notebook(name: str) -> Unacceptable:
+    return Unacceptable(
+        N_(
+            "%(name)s is not a valid notebook. Open it in JupyterLab, save it, and submit again; "
+            "if it does not open, fetch the assignment anew."
+        ),
+        name=name,
+    )
 
 
 def _read(tar: tarfile.TarFile, max_bytes: int, max_files: int) -> dict[str, bytes]:
@@ -120,15 +128,15 @@ def _read(tar: tarfile.TarFile, max_bytes: int, max_files: int) -> dict[str, byt
     for member in tar:
         _check_member(member)
         if member.name in files:
-            raise Unacceptable(_("%(name)s is in the submission twice.") % {"name": member.name})
+            raise Unacceptable(N_("%(name)s is in the submission twice."), name=member.name)
         if len(files) >= max_files:
             raise Unacceptable(
-                _("More than %(count)s files. Remove what does not belong to the assignment.")
-                % {"count": max_files}
+                N_("More than %(count)s files. Remove what does not belong to the assignment."),
+                count=max_files,
             )
         total += member.size
         if total > max_bytes:
-            raise Unacceptable(too_large(max_bytes))
+            raise too_large(max_bytes)
         source = tar.extractfile(member)
         data = source.read() if source else b""
         if len(data) != member.size:
@@ -137,24 +145,27 @@ def _read(tar: tarfile.TarFile, max_bytes: int, max_files: int) -> dict[str, byt
     return {name: data for name, data in files.items() if name not in RESERVED}
 
 
-def too_large(max_bytes: int) -> str:
-    """The sentence for a submission over the limit."""
-    return _(
-        "The submission is larger than %(limit)s MB. Remove data and model files and clear "
-        "large outputs, then submit again."
-    ) % {"limit": max_bytes // 1_000_000}
+def too_large(max_bytes: int) -> Unacceptable:
+    """For a submission over the limit."""
+    return Unacceptable(
+        N_(
+            "The submission is larger than %(limit)s MB. Remove data and model files and clear "
+            "large outputs, then submit again."
+        ),
+        limit=max_bytes // 1_000_000,
+    )
 
 
 def _check_member(member: tarfile.TarInfo) -> None:
     if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.sparse is not None:
         raise Unacceptable(
-            _("%(name)s is a link or a special file. Only regular files can be submitted.")
-            % {"name": _shown(member.name)}
+            N_("%(name)s is a link or a special file. Only regular files can be submitted."),
+            name=_shown(member.name),
         )
     if not acceptable_name(member.name):
         raise Unacceptable(
-            _("The file name %(name)s cannot be used. Rename the file and submit again.")
-            % {"name": _shown(member.name)}
+            N_("The file name %(name)s cannot be used. Rename the file and submit again."),
+            name=_shown(member.name),
         )
 
 
@@ -165,14 +176,15 @@ def _check_together(names: Collection[str], refused_types: Sequence[str]) -> Non
     for name in names:
         if name.casefold().endswith(tuple(refused_types)):
             raise Unacceptable(
-                _("%(name)s is of a type that cannot be submitted (%(types)s). Remove it.")
-                % {"name": name, "types": ", ".join(refused_types)}
+                N_("%(name)s is of a type that cannot be submitted (%(types)s). Remove it."),
+                name=name,
+                types=", ".join(refused_types),
             )
         other = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
         if other != name or name in folders:
             raise Unacceptable(
-                _("%(name)s and another file would have the same name. Rename one of them.")
-                % {"name": name}
+                N_("%(name)s and another file would have the same name. Rename one of them."),
+                name=name,
             )
 
 

@@ -9,7 +9,9 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from core.clock import now
+from core.i18n import N_
 from core.ids import new_id
+from grader.explained import Explained
 from grader.models import Job, Submission
 from grader.submissions import latest, scores_of
 from store.database import Database
@@ -31,6 +33,7 @@ class Progress:
     done: int
     parked: int
     reasons: list[str]
+    """Of parked jobs, as kept (grader.explained)."""
 
     @property
     def finished(self) -> bool:
@@ -140,7 +143,8 @@ def claim(database: Database, worker: str) -> Job | None:
             job.lost += 1
             job.tries -= 1
         if job.lost >= MOST_LOST:
-            park(job, at, f"the worker died {job.lost} times while doing this")
+            why = Explained(N_("The worker died %(times)s times while doing this."), times=job.lost)
+            park(job, at, why.kept())
             return None
         _take(job, worker, at)
     return job
@@ -200,7 +204,9 @@ def finish(session: Session, job: str, worker: str) -> bool:
 
 
 def fail(database: Database, job: str, worker: str, reason: str, again: bool) -> None:
-    """Put back for another try, or park when `again` is false or the tries are used up."""
+    """Put back for another try, or park when `again` is false or the tries are used up.
+
+    `reason`: see `grader.explained`."""
     at = now()
     with database.write() as session:
         found = session.get(Job, job)

@@ -2,7 +2,30 @@
 
 from __future__ import annotations
 
+import re
+
+from grader import explained
+from grader.explained import Explained
 from web.i18n import gettext as _
+
+_FINDING = re.compile(r"(.+?) \(([a-z-]+)\)(?:, |$)")
+"""As grader.zygote.sandbox writes down what a detector found: words and the kind of finding."""
+_AROUND = re.compile(
+    r"^(the notebook defines its own|a check failed:) "
+    r"| (was changed|is not the imported one|of the notebook|during a test|in the notebook)$"
+)
+"""The English around a finding's name, which its kind says in the reader's language."""
+
+
+def said(error: Explained) -> str:
+    """A failure's sentence."""
+    return error.filled(_(error.sentence))
+
+
+def why(kept: str) -> str:
+    """Why a job waits or failed; what an older version kept is shown as it is."""
+    found = explained.read(kept)
+    return said(found) if found else kept
 
 
 def state(name: str) -> tuple[str, str]:
@@ -54,5 +77,27 @@ def flag(item: dict[str, str]) -> str:
         "stopped-nonsense": _("The notebook's process sent something that is no result."),
     }.get(item["flag"], item["flag"])
     where = " / ".join(part for part in (item.get("notebook"), item.get("cell")) if part)
-    what = item.get("what", "")
+    what = _found(item.get("what", ""))
     return f"{sentence} ({'; '.join(part for part in (where, what) if part)})"
+
+
+def _found(what: str) -> str:
+    """A detector's findings; each kind in words, with the name that it is about."""
+    kinds = {
+        "detector": _("a check failed: %(name)s"),
+        "looked": _("looked around: %(name)s"),
+        "replaced-builtin": _("replaced builtin: %(name)s"),
+        "replaced-function": _("replaced function: %(name)s"),
+        "replaced-grader": _("changed in the grading process: %(name)s"),
+        "replaced-module": _("replaced module: %(name)s"),
+        "shadowed-builtin": _("a name of the notebook's own: %(name)s"),
+        "threads": _("the notebook's threads still run"),
+        "trace": _("a trace function was set"),
+    }
+
+    def words(found: re.Match[str]) -> str:
+        name = _AROUND.sub("", found[1]).replace(" is not ", " ≠ ")
+        known = kinds.get(found[2])
+        return (known % {"name": name} if known else found[0].removesuffix(", ")) + "\n"
+
+    return ", ".join(_FINDING.sub(words, what).splitlines())

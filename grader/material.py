@@ -26,9 +26,10 @@ from typing import Any
 import nbformat
 
 from core.course import Course, CourseError, Lab, load_all
-from core.i18n import LANGUAGES, translations
+from core.i18n import LANGUAGES, N_, translations
 from core.settings import Settings
 from grader import catalogue, translate
+from grader.explained import CourseFault
 
 _FORMAT = "1"  # count up when the layout changes
 _TEXTS = Path(__file__).parent / "locale"
@@ -119,7 +120,8 @@ def read_notebook(file: Path) -> translate.Notebook:
         nbformat.validate(notebook)
     except (ValueError, OSError, nbformat.ValidationError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise CourseError(f"{file}: not a readable notebook: {reason}") from None
+        text = N_("%(file)s: not a readable notebook: %(detail)s")
+        raise CourseFault(text, file=str(file), detail=reason) from None
     return notebook
 
 
@@ -207,10 +209,19 @@ def _translated(
     po = catalogue.path(course.folder, language, source)
     try:
         return translate.translate(notebook, catalogue.read(po))
-    except ValueError as error:  # missing texts, unreadable catalogue, a cell that is not Python
-        raise CourseError(
-            f"{po}: {error}; run ./dli course texts {course.id} and translate what is new"
+    except translate.TranslationError as error:
+        raise CourseFault(
+            N_(
+                "%(file)s: %(count)s texts have no translation; the first: %(first)s. Run "
+                "./dli course texts %(course)s and translate what is new."
+            ),
+            file=str(po),
+            count=len(error.missing),
+            first=error.first,
+            course=course.id,
         ) from None
+    except ValueError as error:  # unreadable catalogue, a cell that is not Python
+        raise CourseFault("%(file)s: %(detail)s", file=str(po), detail=str(error)) from None
 
 
 def _dump(notebook: translate.Notebook) -> bytes:

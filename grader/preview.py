@@ -18,7 +18,7 @@ from pathlib import Path
 import nbformat
 
 from core.course import Assignment, Course
-from core.i18n import LANGUAGES
+from core.i18n import LANGUAGES, N_
 from grader.blobs import Blobs
 from grader.exchange import archive
 from grader.gradebook import CourseBook
@@ -129,7 +129,8 @@ def solution(course: Course, assignment: Assignment) -> dict[str, bytes]:
     """Tar files by language of the solved version, without hidden tests and outputs.
 
     Hidden tests stay hidden, since the next cohort is graded by them, too.
-    Raises publish.Unpublishable for a source that cannot be read.
+    Raises publish.Unpublishable for a source that cannot be read, CourseError for a text that has
+    no translation.
     """
     from nbgrader.preprocessors import ClearHiddenTests, ClearMarkScheme, ClearOutput
 
@@ -146,7 +147,8 @@ def solution(course: Course, assignment: Assignment) -> dict[str, bytes]:
                     for step in (ClearOutput(), ClearHiddenTests(), ClearMarkScheme()):
                         notebook, _resources = step.preprocess(notebook, {})
                 except Exception as error:  # nbgrader raises RuntimeError and others
-                    raise Unpublishable(f"{path}: {error}") from error
+                    text = N_("%(file)s: not a readable notebook: %(detail)s")
+                    raise Unpublishable(text, file=str(path), detail=str(error)) from error
                 for cell in notebook.cells:
                     cell.source = _MARK_LINE.sub("", cell.source).rstrip("\n")
                 nbformat.write(notebook, folder / path.name)

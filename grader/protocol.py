@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from grader.explained import Explained
+
 MIME_TYPES = {
     "text/plain",
     "text/html",
@@ -25,7 +27,7 @@ MIME_TYPES = {
 Text = Annotated[str, Field(max_length=64_000_000)]
 
 
-class SandboxError(Exception):
+class SandboxError(Explained):
     """The sandbox itself failed: worth another try. Not the learner's doing."""
 
 

@@ -16,15 +16,17 @@ from traitlets.config import Config
 
 from core.clock import now
 from core.course import Assignment, Course, CourseError
-from core.i18n import LANGUAGES
+from core.i18n import LANGUAGES, N_
+from grader import explained
 from grader.blobs import Blobs
 from grader.exchange import archive
+from grader.explained import Explained
 from grader.gradebook import CourseBook, naive_utc
 from grader.material import translate_release
 from grader.models import Release
 
 
-class Unpublishable(Exception):
+class Unpublishable(Explained):
     """Why an assignment cannot be published: for the instructor."""
 
 
@@ -40,7 +42,10 @@ def publish(
         release = book.path("release", ".", assignment.id)
         names = sorted(path.stem for path in release.glob("*.ipynb"))
         if not names:
-            raise Unpublishable(f"{assignment.id}: nbgrader generated no notebook")
+            raise Unpublishable(
+                N_("nbgrader made no notebook from assignments/%(assignment)s/."),
+                assignment=assignment.id,
+            )
         archives = {}
         for language in LANGUAGES:
             with tempfile.TemporaryDirectory() as scratch:
@@ -49,7 +54,8 @@ def publish(
                 try:
                     translate_release(course, assignment.id, language, folder)
                 except CourseError as error:
-                    raise Unpublishable(str(error)) from None
+                    why = explained.of(error)
+                    raise Unpublishable(why.sentence, **why.values) from None
                 archives[language] = blobs.put(archive.build(folder))
     return names, archives
 
@@ -143,8 +149,12 @@ def _define(book: CourseBook, assignment: Assignment, **options: str) -> None:
         converter.start()
     except (NbGraderException, SystemExit) as error:
         raise Unpublishable(
-            f"{assignment.id}: nbgrader could not make the release. Check the nbgrader metadata "
-            f"and the solution marks in assignments/{assignment.id}/: {said.why() or error}"
+            N_(
+                "nbgrader could not make the learners' version. Check the nbgrader metadata and "
+                "the solution marks in assignments/%(assignment)s/: %(detail)s"
+            ),
+            assignment=assignment.id,
+            detail=said.why() or str(error),
         ) from error
     finally:
         converter.log.removeHandler(said)

@@ -30,8 +30,8 @@ class TranslationError(ValueError):
 
     def __init__(self, missing: list[str]) -> None:
         self.missing = missing
-        first = missing[0].strip().splitlines()[0][:80]
-        super().__init__(f"{len(missing)} texts have no translation; the first: {first!r}")
+        self.first = missing[0].strip().splitlines()[0][:80]
+        super().__init__(f"{len(missing)} texts have no translation; the first: {self.first!r}")
 
 
 def messages(notebook: Notebook) -> list[str]:

@@ -123,7 +123,7 @@ class Desktop:
 
     @property
     def problem(self) -> str:
-        """Why the newest publication or release of feedback failed."""
+        """Why the newest publication or release of feedback failed, as kept (grader.explained)."""
         for job in (self.publishing, self.releasing):
             if job is not None and job.state == "parked":
                 return job.reason

@@ -20,12 +20,14 @@ from sqlalchemy.exc import SAWarning, SQLAlchemyError
 from core import course as courses
 from core import log, settings
 from core.course import Assignment, Course, CourseError
+from core.i18n import N_
 from core.log import event
 from core.settings import Settings
-from grader import autograde, certificates, feedback, jobs, publish
+from grader import autograde, certificates, explained, feedback, jobs, publish
 from grader.blobs import Blobs
 from grader.classwork import PARALLEL, ClassWork, book_of, entry_of, packages_of, rescore
 from grader.database import open_database
+from grader.explained import Explained
 from grader.gpu import GpuGrading, MustWait
 from grader.gradebook import CourseBook
 from grader.models import Job, Submission
@@ -40,8 +42,8 @@ _IDLE_SECONDS = 0.5
 _RENEW_SECONDS = 15
 
 
-class Parked(Exception):
-    """A job that no further try can save; the text is for the instructor."""
+class Parked(Explained):
+    """A job that no further try can save: for the instructor."""
 
 
 class Worker:
@@ -89,26 +91,31 @@ class Worker:
             self._kinds[job.kind](job)
             event(_LOG, "job ends", job=job.id)
         except (Parked, publish.Unpublishable, autograde.Ungradable, CourseError) as error:
-            self._failed(job, str(error), again=False)
+            self._failed(job, error, again=False)
         except MustWait as wait:
             event(_LOG, "job waits", job=job.id, reason=str(wait))
-            jobs.postpone(self.database, job.id, self.name, str(wait)[:2000])
+            jobs.postpone(self.database, job.id, self.name, wait.kept())
         except SandboxError as error:
-            self._failed(job, str(error), again=True)
+            self._failed(job, error, again=True)
         except Exception as error:
             _LOG.exception("job failed")
-            self._failed(job, f"{type(error).__name__}: {error}", again=True)
+            self._failed(job, error, again=True)
 
-    def _failed(self, job: Job, reason: str, again: bool) -> None:
-        event(_LOG, "job failed", job=job.id, reason=reason, again=again)
-        jobs.fail(self.database, job.id, self.name, reason[:2000], again)
+    def _failed(self, job: Job, error: Exception, again: bool) -> None:
+        why = explained.of(error)
+        event(_LOG, "job failed", job=job.id, reason=str(why), again=again)
+        jobs.fail(self.database, job.id, self.name, why.kept(), again)
 
     def _course(self, job: Job) -> tuple[Course, Assignment]:
         folder = self.settings.courses_dir / job.course
         course = courses.load(folder, self.settings.labs.images)
         assignment = course.assignment(job.assignment)
         if assignment is None:
-            raise Parked(f"{folder}/course.toml no longer has the assignment {job.assignment}")
+            raise Parked(
+                N_("The course.toml of %(course)s no longer has the assignment %(assignment)s."),
+                course=job.course,
+                assignment=job.assignment,
+            )
         return course, assignment
 
     def _publish(self, job: Job) -> None:
@@ -160,7 +167,7 @@ class Worker:
             scores = scores_of(session, (a.id for a in attempts))
         graded = [(a, scores[a.id]) for a in attempts if a.id in scores]
         if not graded:
-            raise Parked("nothing is graded yet: grade the submissions first")
+            raise Parked(N_("Nothing is graded yet. Grade the submissions first."))
         book = book_of(self.settings, self.database, job.course, job.cohort)
         pages, failed = feedback.render_all(book, self.blobs, graded)
         with self.database.write() as session:
@@ -171,7 +178,10 @@ class Worker:
             if not failed:
                 jobs.finish(session, job.id, self.name)
         if failed:
-            raise Parked("; ".join(failed))
+            raise Parked(
+                N_("The feedback of these people could not be made: %(failed)s"),
+                failed="; ".join(failed),
+            )
 
 
 class _Renewal:

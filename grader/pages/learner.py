@@ -74,6 +74,7 @@ def submission(request: Request, desk: AtDesk, person: Someone, submission: str)
         called=desk.called(found.cohort, found.username) if teaches else "",
         outcome=labels.outcome,
         flag=labels.flag,
+        why=labels.why,
     )
 
 

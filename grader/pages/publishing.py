@@ -9,8 +9,9 @@ from sqlalchemy.orm import Session
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from core.clock import now
+from core.course import CourseError
 from core.i18n import LANGUAGES, NAMES
-from grader import audit, dates, preview
+from grader import audit, dates, explained, labels, preview
 from grader.desk import AtDesk, Classroom, Desk, InClass
 from grader.models import Solution
 from grader.pages.notebook import sandboxed
@@ -72,8 +73,8 @@ def release_solution(
         )
     try:
         made = preview.solution(room.course, item)
-    except Unpublishable as error:
-        raise HTTPException(409, str(error)) from None
+    except (Unpublishable, CourseError) as error:
+        raise HTTPException(409, labels.said(explained.of(error))) from None
     archives = {language: room.desk.blobs.put(tar) for language, tar in made.items()}
     with room.desk.database.write() as session:
         session.merge(
@@ -179,4 +180,4 @@ def _made(room: Classroom, assignment: str) -> tuple[Preview | None, str]:
     try:
         return preview.make(room.course, room.assignment(assignment)), ""
     except Unpublishable as error:
-        return None, str(error)
+        return None, labels.said(error)

@@ -110,6 +110,7 @@ def _shown(request: Request, room: Classroom, template: str) -> HTMLResponse:
         desktops=desktops,
         names=room.names(),
         state=labels.state,
+        why=labels.why,
     )
 
 

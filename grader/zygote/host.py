@@ -21,7 +21,9 @@ import docker
 import docker.errors
 from docker.types import DeviceRequest, LogConfig
 
+from core.i18n import N_
 from core.wire import Lease
+from grader.protocol import SandboxError
 from grader.zygote import session
 from grader.zygote.inside import frames
 from grader.zygote.protocol import Job, Limits, Result
@@ -31,6 +33,8 @@ log = logging.getLogger(__name__)
 CAPABILITIES = ["SYS_ADMIN", "SETUID", "SETGID", "SETPCAP", "KILL"]
 """Of the zygote's container, which runs no learner's byte: namespaces and mounts; becoming an
 unprivileged uid; emptying the bounding set; ending forks of another uid. A fork has none."""
+NO_CONTAINER = N_("The grading container does not start or stopped: %(detail)s")
+DIED_TWICE = "the grading container died twice"
 START_SECONDS = 180
 SEND_SECONDS = 60
 """A container that takes nothing for so long (stopped, or its engine is) is given up."""
@@ -54,7 +58,7 @@ broker.main(path, sys.argv[1:])
 """
 
 
-class ZygoteError(RuntimeError):
+class ZygoteError(SandboxError):
     """The grading container does not start or keeps dying; says what its last words were."""
 
 
@@ -196,7 +200,7 @@ class Zygote:
                 if result is not None:
                     result.timings["wait"] = waited
                     return result
-            return Result(ended="crashed", detail="the grading container died twice")
+            return Result(ended="crashed", detail=DIED_TWICE)
         finally:
             self._slots.put(slot)
 
@@ -218,7 +222,7 @@ class Zygote:
         with self._lock:
             if self._link is None or self._link.dead.is_set():
                 if self._once and self.timings:
-                    raise ZygoteError("the GPU time for grading is used up")
+                    raise ZygoteError(N_("The GPU time for grading is used up."))
                 if self._link is not None:
                     self._link.close()
                 self._link = _Link(self._client, *self._arguments)
@@ -261,10 +265,10 @@ class _Link:
             self.close()
             if not isinstance(error, Exception):
                 raise
-            raise ZygoteError(f"grading container: {error!r}; {self.last_words()}") from error
+            raise ZygoteError(NO_CONTAINER, detail=f"{error!r}; {self.last_words()}") from error
         if not ready:
             self.close()
-            raise ZygoteError(f"grading container ended at its start: {self.last_words()}")
+            raise ZygoteError(NO_CONTAINER, detail=self.last_words())
         self.failed = ready["failed"]
         total = time.monotonic() - begun
         self.timings = {"container": total - ready["import_s"], "import": ready["import_s"]}

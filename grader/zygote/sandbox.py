@@ -13,13 +13,13 @@ import docker
 from docker.errors import DockerException, ImageNotFound
 from IPython.core.inputtransformer2 import TransformerManager
 
+from core.i18n import N_
 from core.settings import Settings
 from core.wire import Lease
 from grader.protocol import Cell, Outcome, RanCell, SandboxError, Test
 from grader.runner import Task
-from grader.zygote.host import Zygote, ZygoteError
+from grader.zygote.host import DIED_TWICE, NO_CONTAINER, Zygote
 from grader.zygote.protocol import CellResult, Ended, Flag, Job, Limits, Result, Step
-from grader.zygote.session import Unstartable
 
 log = logging.getLogger("grader.zygote")
 
@@ -208,11 +208,12 @@ class ZygoteSandbox:
             result = zygote.run(job(task))
         except ImageNotFound:
             image = self._settings.labs.sandbox_image
-            raise SandboxError(f"the image {image} is missing; run ./dli up") from None
-        except (DockerException, Unstartable, ZygoteError, OSError) as error:
-            raise SandboxError(f"grading container: {error}") from None
-        if result.detail == "the grading container died twice":
-            raise SandboxError(result.detail)
+            text = N_("The grading image %(image)s is missing. Run ./dli up on the machine.")
+            raise SandboxError(text, image=image) from None
+        except (DockerException, OSError) as error:
+            raise SandboxError(NO_CONTAINER, detail=str(error)) from None
+        if result.detail == DIED_TWICE:
+            raise SandboxError(N_("The grading container ended twice while this ran."))
         self.timings.append(result.timings)
         return outcome(task, result)
 
@@ -222,8 +223,8 @@ class ZygoteSandbox:
             zygote = self.zygote(tuple(sorted(packages)))
             zygote.start()
             return zygote.container_id
-        except (DockerException, ZygoteError, OSError) as error:
-            raise SandboxError(f"grading container: {error}") from None
+        except (DockerException, OSError) as error:
+            raise SandboxError(NO_CONTAINER, detail=str(error)) from None
 
     def zygote(self, packages: tuple[str, ...]) -> Zygote:
         """The container for these packages, made when there is none."""
@@ -255,7 +256,7 @@ class ZygoteSandbox:
                 if float(container.labels.get("dli.until", "0")) < time.time():
                     container.remove(force=True)
         except DockerException as error:
-            raise SandboxError(f"Docker: {error}") from None
+            raise SandboxError(NO_CONTAINER, detail=str(error)) from None
 
     def _engine(self) -> docker.DockerClient:
         if self._client is None:

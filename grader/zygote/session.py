@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable
 from typing import Any, get_args
 
+from core.i18n import N_
+from grader.protocol import SandboxError
 from grader.zygote.inside import frames
 from grader.zygote.protocol import (
     CellResult,
@@ -38,7 +40,7 @@ class Lost(Exception):
     """The container is gone."""
 
 
-class Unstartable(Exception):
+class Unstartable(SandboxError):
     """The fork ended before the first cell: no doing of a learner's code. Says where to look."""
 
 
@@ -207,8 +209,12 @@ class _Talk:
         except (_Over, _Stopped):
             size = sum(map(len, self.job.files.values())) / 1e6
             raise Unstartable(
-                f"the notebook's process ended before its first cell; the files beside the notebook"
-                f" have {size:.1f} MB and there is room for {self.limits.disk_mb} MB"
+                N_(
+                    "The notebook's process ended before its first cell. The files beside the "
+                    "notebook have %(size)s MB and there is room for %(room)s MB."
+                ),
+                size=f"{size:.1f}",
+                room=self.limits.disk_mb,
             ) from None
 
     def cells_then_hidden(self) -> None:

@@ -12,6 +12,7 @@ from grader.exchange import archive
 from grader.models import Job, Score, Submission
 from grader.protocol import Outcome, SandboxError
 from grader.runner import Task
+from grader.zygote.host import NO_CONTAINER
 from tests.agreeable import Agreeable
 from tests.grading import Service
 from tests.grading_course import source_notebook
@@ -23,7 +24,7 @@ class Broken(Agreeable):
     """No container can be had."""
 
     def run(self, task: Task) -> Outcome:
-        raise SandboxError("grading container: no space left on device")
+        raise SandboxError(NO_CONTAINER, detail="no space left on device")
 
 
 def drain(service: Service, sandbox: Any) -> None:
@@ -56,6 +57,10 @@ def test_a_parked_job_is_tried_again_by_the_button(
     page = get(pages, "/courses/c1", "ines").text
     assert "no space left on device" in page
     assert "Try again" in page
+    for path in ("/courses/c1", f"/submissions/{mine}"):
+        korean = get(pages, path, "ines", "ko").text
+        assert "채점 컨테이너가 시작되지 않거나 멈췄습니다: no space left on device" in korean
+        assert "grading container" not in korean
     assert post(pages, f"/submissions/{mine}/grade", "ada").status_code == 404, "staff only"
     assert post(pages, f"/submissions/{mine}/grade", "ines").status_code == 303
     assert job(pages, mine).state == "queued"

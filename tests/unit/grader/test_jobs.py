@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from core.clock import now
-from grader import jobs
+from grader import jobs, labels
 from grader.models import Job
 from store.database import Database
 
@@ -42,7 +42,7 @@ def test_a_job_that_kills_every_worker_is_parked(database: Database) -> None:
     assert jobs.claim(database, "spared") is None
     with database.read() as session:
         assert session.get_one(Job, job).state == "parked"
-        assert "the worker died 10 times" in session.get_one(Job, job).reason
+        assert "The worker died 10 times" in labels.why(session.get_one(Job, job).reason)
 
 
 def test_three_failures_park_a_job(database: Database) -> None:
