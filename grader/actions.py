@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 from core.ids import new_id
 from grader import audit, jobs
 from grader.desk import Desk
-from grader.submissions import latest, newest_release
+from grader.models import Job, Submission
+from grader.submissions import is_newest, latest, newest_release, scores_of
 from web.i18n import gettext as _
 
 Action = Literal["publish", "grade", "release-feedback"]
@@ -46,6 +47,19 @@ def start(
         for one in _cohorts(session, course, assignment) if cohort is None else [cohort]:
             job = jobs.ask(session, "feedback", (course, assignment, ""), by, batch, one)
         return {"job": job.id, "batch": batch}
+
+
+def release_one(desk: Desk, submission: Submission, by: str) -> Job:
+    """Queue the feedback of one learner's last attempt; 409 when it is not, or has no score."""
+    with desk.database.write() as session:
+        if not is_newest(session, submission):
+            raise HTTPException(409, _("A newer attempt counts. Grade that one."))
+        if submission.id not in scores_of(session, [submission.id]):
+            raise HTTPException(409, _("Grade this submission first."))
+        scope = f"{submission.course}/{submission.cohort}"
+        audit.note(session, by, "assignment.release-feedback", scope, submission.username)
+        target = (submission.course, submission.assignment, submission.id)
+        return jobs.ask(session, "feedback", target, by)
 
 
 def _cohorts(session: Session, course: str, assignment: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Header, HTTPException, Request
@@ -44,7 +44,8 @@ def assignments(
     for one in desk.courses.values():
         if course in ("", one.id) and access.may_learn(one.id):
             own = access.cohort_of(one.id, cohort)
-            found += _published(desk, one, own or "", person.name)
+            teaches = access.may_publish(one.id)
+            found += _published(desk, one, own or "", person.name, teaches)
     return found
 
 
@@ -154,6 +155,7 @@ def archive(desk: AtDesk, person: Lab, submission: str) -> FileResponse:
         or desk.access_of(person).may_teach(found.course, found.cohort)
     ):
         raise HTTPException(404, _("There is no such submission."))
+    submissions.note_read(desk.database, found, person.name)
     return FileResponse(desk.blobs.path(found.sha256), media_type="application/x-tar")
 
 
@@ -181,9 +183,21 @@ def act(
     assignment: str,
     action: actions.Action,
     cohort: Cohort = "",
+    student: str = "",
 ) -> dict[str, str]:
-    """Instructors in a lab: publish for the course; grade and release feedback for a cohort."""
+    """Instructors in a lab: publish for the course; grade and release feedback for a cohort.
+
+    `student`: release the feedback of this one alone.
+    """
     taught = _taught(desk, person, course, cohort)
+    if student and action == "release-feedback":
+        with desk.database.read() as session:
+            attempts = submissions.latest(session, course, assignment, cohort=taught)
+        own = [a for a in attempts if submissions.student_id(a.username) == student]
+        if not own:
+            raise HTTPException(404, _("There is no such submission."))
+        job = actions.release_one(desk, own[0], person.name)
+        return {"job": job.id, "batch": job.batch}
     return actions.start(desk, course, assignment, action, person.name, cohort=taught)
 
 
@@ -204,12 +218,24 @@ def job(desk: AtDesk, person: Lab, job: str) -> dict[str, str]:
 
 @router.get("/courses/{course}/assignments/{assignment}/collect")
 def collect(
-    desk: AtDesk, person: Lab, course: str, assignment: str, cohort: Cohort = ""
+    desk: AtDesk,
+    person: Lab,
+    course: str,
+    assignment: str,
+    cohort: Cohort = "",
+    which: Literal["last", "in-time", "all"] = "last",
 ) -> list[dict[str, str]]:
-    """Instructors: the last attempt of each learner of the cohort."""
+    """Instructors: attempts of the cohort's learners. `in-time`: of each the last that is not
+    late, and the last where all are."""
     taught = _taught(desk, person, course, cohort)
     with desk.database.read() as session:
-        attempts = submissions.latest(session, course, assignment, cohort=taught)
+        attempts = submissions.of_class(session, course, assignment, cohort=taught)
+    if which != "all":
+        chosen: dict[str, Submission] = {}
+        for a in attempts:
+            if which == "last" or not a.late or chosen.get(a.username, a).late:
+                chosen[a.username] = a
+        attempts = list(chosen.values())
     return [
         {
             "id": a.id,
@@ -241,7 +267,9 @@ def _released(
     return newest, accepting.Work(person.name, course, own, item)
 
 
-def _published(desk: Desk, course: Course, cohort: str, username: str) -> list[dict[str, Any]]:
+def _published(
+    desk: Desk, course: Course, cohort: str, username: str, teaches: bool
+) -> list[dict[str, Any]]:
     found = []
     for item in course.assignments:
         with desk.database.read() as session:
@@ -261,6 +289,7 @@ def _published(desk: Desk, course: Course, cohort: str, username: str) -> list[d
                 "version": newest.version,
                 "notebooks": newest.notebooks,
                 "username": username,
+                "teaches": teaches,
                 "submissions": _submissions(desk, username, course.id, cohort, item.id),
             }
         )

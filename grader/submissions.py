@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from core.clock import now
 from core.ids import slug
+from grader import audit
 from grader.models import Feedback, Fetch, Release, Score, Submission
 from store.database import Database
 
@@ -42,6 +43,14 @@ def note_fetch(database: Database, release: Release, username: str) -> None:
                 fetched_at=now(),
             )
         )
+
+
+def note_read(database: Database, submission: Submission, reader: str) -> None:
+    """Keep that somebody else took what a learner handed in."""
+    if reader != submission.username:
+        with database.write() as session:
+            scope = f"{submission.course}/{submission.cohort}"
+            audit.note(session, reader, "submission.read", scope, submission.username)
 
 
 def of_person(

@@ -129,17 +129,20 @@ class Client:
         path = f"/submissions/{quote(submission, safe='')}/feedback/{quote(notebook, safe='')}"
         return self._call("GET", path)
 
-    def act(self, course: str, assignment: str, action: str) -> Json:
-        """Instructors: start ``publish`` or ``release-feedback``. Raises Refused."""
-        return dict(self._json("POST", _path(course, assignment, action)))
+    def act(self, course: str, assignment: str, action: str, student: str = "") -> Json:
+        """Instructors: start ``publish`` or ``release-feedback`` (of one `student`, or of all).
+        Raises Refused."""
+        params = {"student": student} if student else None
+        return dict(self._json("POST", _path(course, assignment, action), params))
 
     def job(self, job: str) -> Json:
         """State of what `act` started."""
         return dict(self._json("GET", f"/jobs/{quote(job, safe='')}"))
 
-    def collect(self, course: str, assignment: str) -> list[Json]:
-        """Instructors: the latest submission of each learner. Raises Refused."""
-        return list(self._json("GET", _path(course, assignment, "collect")))
+    def collect(self, course: str, assignment: str, which: str = "last") -> list[Json]:
+        """Instructors: submissions of the class, of each learner the ``last``, the last that was
+        ``in-time`` (where there is one), or ``all``. Raises Refused."""
+        return list(self._json("GET", _path(course, assignment, "collect"), {"which": which}))
 
     # -- transport -----------------------------------------------------------------------------
 

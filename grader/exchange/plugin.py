@@ -9,6 +9,7 @@ the time is the server's. Assignments lie at ``<assignment_dir>/<course>/<assign
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import shutil
 import time
@@ -22,10 +23,15 @@ from grader.exchange.client import Client, Refused, Unavailable, _text
 
 _JOB_SECONDS = 600
 """Longest wait for a publication that an instructor started from a lab."""
+EVERY = "*"
+"""nbgrader's way to name all courses, assignments or students."""
 
 
 class Exchange(abc.Exchange):
     """What the hooks share: the client, the folder, refusals as nbgrader's errors."""
+
+    refusal = ""
+    """What the last refusal in this process said."""
 
     def start(self) -> Any:
         """Do it; a refusal becomes an ExchangeError whose text is for the learner."""
@@ -34,6 +40,11 @@ class Exchange(abc.Exchange):
             return super().start()
         except (Refused, Unavailable, archive.NotRegular) as error:
             self.fail(str(error))
+
+    def fail(self, msg: str) -> None:
+        """Raise ExchangeError, and keep why: nbgrader's own pages drop it."""
+        Exchange.refusal = msg
+        super().fail(msg)
 
     def init_src(self) -> None:
         """Nothing lies in a shared folder."""
@@ -164,14 +175,17 @@ class ExchangeList(Exchange, abc.ExchangeList):
 
     def list_files(self) -> list[dict[str, Any]]:
         """What `nbgrader list` prints and the extension shows."""
-        wanted = self.coursedir.assignment_id
+        course, wanted = self.coursedir.course_id, self.coursedir.assignment_id
         items = [
             item
-            for item in self.client.assignments(self.coursedir.course_id)
-            if wanted in ("", "*", item["assignment"])
+            for item in self.client.assignments("" if course == EVERY else course)
+            if wanted in ("", EVERY, item["assignment"])
         ]
         if self.inbound or self.cached:
             found = [self._submitted(item) for item in items if item["submissions"]]
+            if self.inbound:
+                taught = [group for item in items if item["teaches"] for group in self._class(item)]
+                found = taught or found
             self.log.info("Submitted assignments:")
             for group in found:
                 for one in group["submissions"]:
@@ -207,6 +221,24 @@ class ExchangeList(Exchange, abc.ExchangeList):
             "status": "submitted",
             "submissions": submissions,
         }
+
+    def _class(self, item: dict[str, Any]) -> list[dict[str, Any]]:
+        """What the class handed in, by learner: `--inbound` is an instructor's question."""
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for one in self.client.collect(item["course"], item["assignment"], "all"):
+            if fnmatch.fnmatchcase(one["student"], self.coursedir.student_id):
+                groups.setdefault(one["student"], []).append(
+                    {
+                        "course_id": item["course"],
+                        "student_id": one["student"],
+                        "assignment_id": item["assignment"],
+                        "timestamp": one["timestamp"],
+                        "submission_id": one["id"],
+                        "status": "submitted",
+                        "notebooks": [],
+                    }
+                )
+        return [{**group[0], "submissions": group} for group in groups.values()]
 
     def _submission(self, item: dict[str, Any], one: dict[str, Any]) -> dict[str, Any]:
         folder = self.folder(item["course"], item["assignment"])
@@ -266,9 +298,13 @@ class _Ask(Exchange):
 
     action = ""
 
+    def student(self) -> str:
+        """The learner that it is for; empty: all."""
+        return ""
+
     def copy_files(self) -> None:
         course, assignment = self.names()
-        job = self.client.act(course, assignment, self.action)["job"]
+        job = self.client.act(course, assignment, self.action, self.student())["job"]
         until = time.monotonic() + _JOB_SECONDS
         while time.monotonic() < until:
             state = self.client.job(job)
@@ -292,14 +328,21 @@ class ExchangeReleaseFeedback(_Ask, abc.ExchangeReleaseFeedback):
 
     action = "release-feedback"
 
+    def student(self) -> str:
+        """As ``--student`` and formgrader's button beside a learner say."""
+        wanted = str(self.coursedir.student_id)
+        return "" if wanted == EVERY else wanted
+
 
 class ExchangeCollect(Exchange, abc.ExchangeCollect):
     """``nbgrader collect``: the latest submission of each learner, for an instructor."""
 
     def copy_files(self) -> None:
         course, assignment = self.names()
-        for one in self.client.collect(course, assignment):
-            self._collect(one, assignment)
+        which = "in-time" if self.before_duedate else "last"
+        for one in self.client.collect(course, assignment, which):
+            if fnmatch.fnmatchcase(one["student"], self.coursedir.student_id):
+                self._collect(one, assignment)
 
     def _collect(self, one: dict[str, Any], assignment: str) -> None:
         steps = self.coursedir

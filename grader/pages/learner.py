@@ -8,10 +8,10 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from sqlalchemy import select
 from starlette.responses import FileResponse, HTMLResponse, Response
 
-from grader import audit, certificates, history, jobs, labels, views
+from grader import certificates, history, jobs, labels, views
 from grader.desk import AtDesk, Desk
 from grader.models import Feedback, Submission
-from grader.submissions import feedback_of, scores_of
+from grader.submissions import feedback_of, note_read, scores_of
 from web.auth import Person, signed_in
 from web.i18n import gettext as _
 from web.pages import render
@@ -104,10 +104,7 @@ def feedback(desk: AtDesk, person: Someone, submission: str, notebook: str) -> R
 def archive(desk: AtDesk, person: Someone, submission: str) -> FileResponse:
     """What was handed in, as it was handed in."""
     found, _teaches = _visible(desk, person, submission)
-    if found.username != person.name:
-        with desk.database.write() as session:
-            scope = f"{found.course}/{found.cohort}"
-            audit.note(session, person.name, "submission.read", scope, found.username)
+    note_read(desk.database, found, person.name)
     name = f"{found.course}-{found.assignment}-attempt-{found.attempt}.tar"
     return FileResponse(
         desk.blobs.path(found.sha256), media_type="application/x-tar", filename=name

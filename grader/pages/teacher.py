@@ -11,7 +11,6 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response, Stream
 from core.clock import now
 from grader import actions, audit, exports, jobs, labels, preview, views
 from grader.desk import AtDesk, Classroom, InClass, class_path
-from grader.submissions import is_newest, scores_of
 from web import i18n, live
 from web.auth import Person, signed_in
 from web.i18n import gettext as _
@@ -71,14 +70,7 @@ def grade_one(desk: AtDesk, person: Someone, submission: str) -> RedirectRespons
 def release_one(desk: AtDesk, person: Someone, submission: str) -> RedirectResponse:
     """Release the feedback of one learner's last attempt."""
     found = desk.taught_submission(person, submission)
-    with desk.database.write() as session:
-        if not is_newest(session, found):
-            raise HTTPException(409, _("A newer attempt counts. Grade that one."))
-        if found.id not in scores_of(session, [found.id]):
-            raise HTTPException(409, _("Grade this submission first."))
-        jobs.ask(session, "feedback", (found.course, found.assignment, found.id), person.name)
-        scope = f"{found.course}/{found.cohort}"
-        audit.note(session, person.name, "assignment.release-feedback", scope, found.username)
+    actions.release_one(desk, found, person.name)
     return RedirectResponse(f"/services/grader/submissions/{found.id}", 303)
 
 

@@ -54,8 +54,10 @@ def _load(serverapp: Any) -> list[tuple[PathMatches, type[RequestHandler]]]:
     from nbgrader.server_extensions.assignment_list import handlers as listing
     from nbgrader.server_extensions.validate_assignment import handlers as validation
 
+    from dli_lab.assignment_list import AssignmentList
+
     settings = serverapp.web_app.settings
-    manager = listing.AssignmentList(parent=serverapp)
+    manager = AssignmentList(parent=serverapp)
     manager.root_dir = serverapp.root_dir
     settings["assignment_list_manager"] = manager
     settings["root_dir"] = serverapp.root_dir
