@@ -95,9 +95,10 @@ def words(action: str) -> str:
     }.get(action, action)
 
 
-def details(row: AuditRow) -> str:
-    """The rest of a line: numbers and codes, in the order of their names."""
-    return ", ".join(f"{_names(key)}: {_value(key, value)}" for key, value in row.facts().items())
+def details(row: AuditRow, zone: str) -> str:
+    """The rest of a line: numbers and codes, in the order of their names; times are of `zone`."""
+    facts = row.facts().items()
+    return ", ".join(f"{_names(key)}: {_value(key, value, zone)}" for key, value in facts)
 
 
 def _names(key: str) -> str:
@@ -118,11 +119,13 @@ def _names(key: str) -> str:
     }.get(key) or roster.counted(key)
 
 
-def _value(key: str, value: object) -> str:
+def _value(key: str, value: object, zone: str) -> str:
     if key == "units" and isinstance(value, int):
         return formats.gpu_hours(value, 4)
     if isinstance(value, list):
         return " · ".join(texts.field_name(str(one)) for one in value)
     if key in ("role", "before"):
         return texts.words(str(value))
+    if key == "until" and value:
+        return formats.moment(datetime.fromisoformat(str(value)), zone)
     return str(value) if value != "" else "–"

@@ -92,6 +92,8 @@ def field_name(field: str) -> str:
         "expires": _("Valid until"),
         "seats": _("Seats"),
         "name": _("Name"),
+        "timezone": _("Time zone"),
+        "allowance": _("GPU-hours that instructors may still grant"),
         "organisation": _("Organisation"),
         "reason": _("Reason"),
         "lab_max_minutes": _("Longest GPU lab in minutes"),
@@ -284,6 +286,8 @@ def reason(code: str) -> str:
         "lost_host": _("lost contact with the GPU machine"),
         "lab_ended": _("lab ended"),
         "stopped": _("stopped"),
+        "graded": _("graded"),
+        "grading failed": _("grading failed"),
         "start_timeout": _("did not start in time; free"),
         "start_abandoned": _("start given up; free"),
     }.get(code, code)

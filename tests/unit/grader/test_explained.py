@@ -28,6 +28,7 @@ SENTENCE = N_("The assignment %(assignment)s was never published.")
 
 @pytest.fixture(autouse=True)
 def _english() -> Iterator[None]:
+    i18n.use("en")
     yield
     i18n.use("en")
 

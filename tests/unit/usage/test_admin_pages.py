@@ -104,6 +104,8 @@ def test_a_copy_takes_courses_limits_money_and_staff(service: Running) -> None:
     }
     assert service.send("/admin/cohorts", **form).status_code == 303
     assert service.client("key-cli").budget("kt3").cap == 20 * HOUR
+    assert "kt3의 첫 배정" in service.page("/admin/cohorts/kt3", "ko").text
+    assert "First grant of kt3" in service.page("/admin/audit?scope=kt3").text
     assert "teach" in service.page("/admin/cohorts/kt3/people").text
     assert "cal@kt.com" not in service.page("/admin/cohorts/kt3/people").text
     again = service.send("/admin/cohorts", **form)

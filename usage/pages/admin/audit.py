@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -9,6 +10,7 @@ from sqlalchemy import select
 from starlette.responses import Response
 
 from store import audit
+from usage import reasons
 from usage.api_internal import Service, Zone
 from usage.audit import AuditRow, details, words
 from usage.models import Cohort
@@ -36,7 +38,8 @@ def show(
         request,
         "usage/audit.html",
         words=words,
-        details=details,
+        details=partial(details, zone=zone),
+        written=reasons.said,
         scope_name=_("Cohort"),
         scopes=scopes,
         base=f"{BASE}/audit",

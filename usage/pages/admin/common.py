@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import Depends, HTTPException, Request
 from starlette.responses import RedirectResponse, Response
 
-from usage import forms, texts, views
+from usage import forms, reasons, texts, views
 from usage.home import STAFF
 from usage.models import Cohort, Membership
 from usage.refusals import No
@@ -112,5 +112,6 @@ def words(request: Request, refused: Slip = NO_SLIP) -> dict[str, Any]:
         "gpu_time": texts.gpu_time,
         "exact": texts.exact_seconds,
         "reason": texts.reason,
+        "written": reasons.said,
         "words": texts.words,
     }

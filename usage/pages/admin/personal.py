@@ -14,7 +14,7 @@ from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, RedirectResponse, Response
 
-from usage import forms
+from usage import forms, reasons
 from usage.api_internal import Service, Zone
 from usage.classroom.coursework import Coursework, GraderDown
 from usage.models import Cohort, Membership
@@ -140,6 +140,7 @@ def _page(
             cohorts={row.id: row.name for row in cohorts} if username else {},
             erasures=session.scalars(query).all(),
             steps=erasing.STEPS,
+            problem=reasons.problem,
             **words(request, refused),
         )
 
