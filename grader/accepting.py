@@ -69,11 +69,7 @@ def accept(
         known = _of_key(session, work, key, arrived.sha256)
         if known is not None:
             return known
-        made, used = _so_far(session, work)
-        when = dates.of(session, work.course, work.cohort, work.assignment, work.username)
-        _check(when, received, made)
-        if used + arrived.size > quota:
-            raise NoRoom(arrived.size, max(quota - used, 0), quota)
+        when, made = _check(session, work, received, arrived.size, quota)
         submission = Submission(
             id=new_id("sub"),
             course=work.course,
@@ -94,6 +90,12 @@ def accept(
             target = (work.course, work.assignment.id, submission.id)
             jobs.add(session, "grade", target, work.username, cohort=work.cohort)
     return submission
+
+
+def check(database: Database, work: Work, size: int, quota: int) -> None:
+    """Raise what `accept` would raise now for a new upload of `size` bytes."""
+    with database.read() as session:
+        _check(session, work, now(), size, quota)
 
 
 def _of_key(session: Session, work: Work, key: str, sha256: str) -> Submission | None:
@@ -123,8 +125,16 @@ def _so_far(session: Session, work: Work) -> tuple[int, int]:
     return int(attempts or 0), int(used or 0)
 
 
-def _check(when: dates.When, received: datetime, made: int) -> None:
+def _check(
+    session: Session, work: Work, received: datetime, size: int, quota: int
+) -> tuple[dates.When, int]:
+    """The rules that hold, and the attempts so far. Raises Closed, NoMoreAttempts, NoRoom."""
+    made, used = _so_far(session, work)
+    when = dates.of(session, work.course, work.cohort, work.assignment, work.username)
     if when.close is not None and received > when.close:
         raise Closed
     if when.attempts is not None and made >= when.attempts:
         raise NoMoreAttempts
+    if used + size > quota:
+        raise NoRoom(size, max(quota - used, 0), quota)
+    return when, made

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from anyio import to_thread
-from fastapi import APIRouter, Depends, Header, HTTPException, Request
+from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request
 from sqlalchemy import select
 from starlette.responses import FileResponse, Response
 
@@ -30,8 +32,8 @@ Lab = Annotated[Person, Depends(lab_token)]
 Cohort = Annotated[str, Header(alias="X-DLI-Cohort")]
 """The cohort that the lab was started for: tells which of a person's own cohorts is meant."""
 _KEY = re.compile(r"[A-Za-z0-9_-]{8,100}")
-_TAR_SLACK = 2_000_000
-"""What tar's own headers and padding may add to the files' bytes."""
+_TAR_SLACK, _TAR_FILE = 2_000_000, 3_000
+"""Bytes that tar's own headers and padding may add, and may add for each file."""
 
 
 @router.get("/assignments")
@@ -81,7 +83,8 @@ async def submit(
     limits = desk.settings.grader
     most = limits.max_submission_mb * 1_000_000
     try:
-        received = await desk.blobs.receive(request.stream(), most + _TAR_SLACK)
+        slack = _TAR_SLACK + _TAR_FILE * limits.max_files
+        received = await desk.blobs.receive(request.stream(), most + slack)
     except TooLarge:
         raise HTTPException(413, labels.said(intake.too_large(most))) from None
     try:
@@ -95,9 +98,9 @@ async def submit(
 def _take(
     desk: Desk, work: accepting.Work, key: str, received: tuple[Path, str, int]
 ) -> Submission:
-    """Check and accept; each refusal as a sentence that says what to do."""
+    """Check and accept."""
     limits = desk.settings.grader
-    try:
+    with _refusals():
         contents = intake.check(
             received[0],
             limits.max_submission_mb * 1_000_000,
@@ -107,6 +110,37 @@ def _take(
         arrived = accepting.Arrived(*received, contents)
         quota = limits.learner_quota_mb * 1_000_000
         return accepting.accept(desk.database, desk.blobs, work, key, arrived, quota)
+
+
+@router.get("/courses/{course}/assignments/{assignment}/room")
+def room(
+    desk: AtDesk,
+    person: Lab,
+    course: str,
+    assignment: str,
+    size: Annotated[int, Query(ge=0)],
+    files: Annotated[int, Query(ge=0)],
+    cohort: Cohort = "",
+) -> dict[str, int]:
+    """Whether so many bytes in so many files may be submitted now. Asked before much is sent: a
+    refusal in the middle of an upload ends the connection, and its sender never reads why."""
+    _newest, work = _released(desk, person, course, assignment, cohort)
+    limits = desk.settings.grader
+    most = limits.max_submission_mb * 1_000_000
+    with _refusals():
+        if files > limits.max_files:
+            raise intake.too_many(limits.max_files)
+        if size > most:
+            raise intake.too_large(most)
+        accepting.check(desk.database, work, size, limits.learner_quota_mb * 1_000_000)
+    return {"most_bytes": most, "most_files": limits.max_files}
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Each refusal as a sentence that says what to do."""
+    try:
+        yield
     except accepting.Closed:
         raise HTTPException(
             409, _("This assignment is closed. Ask your instructor for more time.")

@@ -130,10 +130,7 @@ def _read(tar: tarfile.TarFile, max_bytes: int, max_files: int) -> dict[str, byt
         if member.name in files:
             raise Unacceptable(N_("%(name)s is in the submission twice."), name=member.name)
         if len(files) >= max_files:
-            raise Unacceptable(
-                N_("More than %(count)s files. Remove what does not belong to the assignment."),
-                count=max_files,
-            )
+            raise too_many(max_files)
         total += member.size
         if total > max_bytes:
             raise too_large(max_bytes)
@@ -143,6 +140,14 @@ def _read(tar: tarfile.TarFile, max_bytes: int, max_files: int) -> dict[str, byt
             raise ValueError("cut short")
         files[member.name] = data
     return {name: data for name, data in files.items() if name not in RESERVED}
+
+
+def too_many(max_files: int) -> Unacceptable:
+    """For a submission of too many files."""
+    return Unacceptable(
+        N_("More than %(count)s files. Remove what does not belong to the assignment."),
+        count=max_files,
+    )
 
 
 def too_large(max_bytes: int) -> Unacceptable:

@@ -15,12 +15,17 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
+
+from grader.exchange import archive
 
 _BUSY = {429, 502, 503, 504}
 _DELAYS = (0.3, 0.7, 1.5, 3.0, 5.0, 8.0)
 """Seconds between tries: a service restart takes a few seconds."""
+_ASK_FIRST, _PER_FILE = 1_000_000, 2_000
+"""Bytes from which the service is asked whether it will take so much, and bytes of tar per file."""
 
 Json = dict[str, Any]
 
@@ -103,16 +108,29 @@ class Client:
         """The published archive (tar) in the learner's language. Raises Refused."""
         return self._call("GET", _path(course, assignment, "release"))
 
-    def submit(self, course: str, assignment: str, archive: bytes) -> Receipt:
-        """Hand in `archive` (tar). Raises Refused or Unavailable."""
-        return self.resubmit(course, assignment, archive, secrets.token_hex(16))
+    def submit_folder(self, course: str, assignment: str, folder: Path) -> Receipt:
+        """Hand in the regular files of `folder`. Raises archive.NotRegular, Refused, Unavailable.
 
-    def resubmit(self, course: str, assignment: str, archive: bytes, key: str) -> Receipt:
+        Nothing is read of a folder that is too large, which could fill the lab's memory.
+        """
+        files = archive.files_of(folder)
+        size = sum(path.stat().st_size for path in files.values())
+        if size + len(files) * _PER_FILE > _ASK_FIRST:
+            given = {"size": str(size), "files": str(len(files))}
+            self._json("GET", _path(course, assignment, "room"), given)
+        data = archive.build_from({name: path.read_bytes() for name, path in files.items()})
+        return self.submit(course, assignment, data)
+
+    def submit(self, course: str, assignment: str, data: bytes) -> Receipt:
+        """Hand in `data` (tar). Raises Refused or Unavailable."""
+        return self.resubmit(course, assignment, data, secrets.token_hex(16))
+
+    def resubmit(self, course: str, assignment: str, data: bytes, key: str) -> Receipt:
         """Hand in under a key of one's own: the same key gives the same receipt."""
         headers = {"Content-Type": "application/x-tar", "Idempotency-Key": key}
-        body = self._call("POST", _path(course, assignment, "submissions"), archive, headers)
+        body = self._call("POST", _path(course, assignment, "submissions"), data, headers)
         receipt = Receipt(**json.loads(body))
-        if receipt.sha256 != hashlib.sha256(archive).hexdigest():
+        if receipt.sha256 != hashlib.sha256(data).hexdigest():
             raise Unavailable(self._say("What arrived is not what was sent. Submit again."))
         return receipt
 
@@ -204,8 +222,6 @@ def _path(course: str, assignment: str, last: str) -> str:
 
 def _text(message: str, language: str) -> str:
     """`message` in the learner's language; only a failure pays for the import."""
-    from pathlib import Path
-
     from core import i18n
 
     return i18n.translations(Path(__file__).parent / "locale", language).gettext(message)

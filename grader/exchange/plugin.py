@@ -116,7 +116,7 @@ class ExchangeSubmit(Exchange, abc.ExchangeSubmit):
         course, assignment = self.names()
         self._compare(course, assignment)
         try:
-            data = archive.build(self.src_path)
+            self.receipt = self.client.submit_folder(course, assignment, self.src_path)
         except archive.NotRegular as error:
             self.fail(
                 self.say(
@@ -125,7 +125,6 @@ class ExchangeSubmit(Exchange, abc.ExchangeSubmit):
                     name=error.name,
                 )
             )
-        self.receipt = self.client.submit(course, assignment, data)
         self.log.info(
             self.say(
                 "Submitted {course} {assignment}: attempt {attempt}, {size} bytes, at {at}, "

@@ -84,10 +84,8 @@ def fetch(language: str, course: str, assignment: str) -> Json:
 @_answers
 def submit(language: str, course: str, assignment: str) -> Json:
     """Hand the folder in as it is; ``receipt``."""
-    from grader.exchange import archive
-
     folder = _present(language, course, assignment)
-    receipt = _client(language).submit(course, assignment, archive.build(folder))
+    receipt = _client(language).submit_folder(course, assignment, folder)
     return {"receipt": asdict(receipt)}
 
 

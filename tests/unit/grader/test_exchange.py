@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dli_lab import coursework
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.exchange import ExchangeError, ExchangeFactory
 from traitlets.config import Config
@@ -233,6 +234,23 @@ def test_contents_that_are_refused(
     with pytest.raises(Refused, match=message):
         published.client("ada").submit("c1", "sums", archive.build_from(files))
     assert list((published.settings.state_dir / "blobs" / "incoming").iterdir()) == []
+
+
+def test_a_folder_that_is_too_much_is_refused_unread(lab: Path) -> None:
+    """Sent, it would be cut off in the middle, and its sender would never learn why."""
+    hook("FetchAssignment", "sums").start()
+    model = lab / "c1" / "sums" / "model.bin"
+    with model.open("wb") as file:
+        file.truncate(50_000_000_000)
+    with pytest.raises(ExchangeError, match=r"larger than 1 MB\. Remove data and model files"):
+        hook("Submit", "sums").start()
+    assert coursework.submit("ko", "c1", "sums")["error"].startswith("제출물이 1 MB보다 큽니다")
+    model.unlink()
+    for number in range(600):
+        (model.parent / f"{number}.txt").touch()
+    with pytest.raises(ExchangeError, match=r"More than 20 files\. Remove what"):
+        hook("Submit", "sums").start()
+    assert coursework.submit("ko", "c1", "sums")["error"].startswith("파일이 20개를 넘습니다")
 
 
 def test_packed_bytes_are_refused(published: Service) -> None:
