@@ -24,6 +24,7 @@ _WORDS = {
     "list_type": N_("must be a list"),
     "literal_error": N_("must be one of {expected}"),
     "path_type": N_("must be a path, in quotes"),
+    "same_port": N_("{one} and {other} are both {port}; give each a port of its own"),
     "string_pattern_mismatch": N_("must look like {pattern}"),
     "string_too_short": N_("must not be empty"),
     "string_type": N_("must be text, in quotes"),

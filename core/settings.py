@@ -93,6 +93,19 @@ class Ports(_Section):
     usage: Port = Field(8091, description="Usage service")
     grader: Port = Field(8092, description="Grader service")
 
+    @model_validator(mode="after")
+    def _differ(self) -> Ports:
+        names: dict[int, str] = {}
+        for name, port in self:
+            other = names.setdefault(port, name)
+            if other != name:
+                raise PydanticCustomError(
+                    "same_port",
+                    "{one} and {other} are both {port}; give each a port of its own",
+                    {"one": f"ports.{other}", "other": f"ports.{name}", "port": port},
+                )
+        return self
+
 
 class Usage(_Section):
     """Budgets, leases and the meter."""

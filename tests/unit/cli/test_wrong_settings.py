@@ -110,3 +110,16 @@ def toml(value: Any) -> str:
     if isinstance(value, dict):
         return "{ " + ", ".join(f'"{k}" = {json.dumps(v)}' for k, v in value.items()) + " }"
     return json.dumps(value)
+
+
+def test_two_services_on_one_port_are_both_named(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text("[ports]\ngrader = 8000\n")
+    monkeypatch.setenv("LC_ALL", "ko_KR.UTF-8")
+    with pytest.raises(SettingsError) as wrong:
+        load()
+    told = explain(wrong.value)
+    assert told is not None
+    for part in ("ports.public", "ports.grader", "8000", "서로 다른 포트"):
+        assert part in str(told)

@@ -37,6 +37,10 @@ def test_environment_wins_over_the_file(file: Path, monkeypatch: pytest.MonkeyPa
         ("colour = 1\n", "colour = 1: unknown setting; Allowed at the top: instance, state_dir"),
         ("[lab]\ncpus = 1\n", "did you mean labs? Allowed at the top: "),
         ('state_dir = "var"\n', "state_dir = 'var': must be an absolute path"),
+        (
+            "[ports]\nusage = 8081\n",
+            "ports.hub and ports.usage are both 8081; give each a port of its own",
+        ),
         ("[ports\n", "dli.toml"),
     ],
 )
