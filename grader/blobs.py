@@ -49,6 +49,7 @@ class Blobs:
             for number in range(256):
                 (folder / f"{number:02x}").mkdir(exist_ok=True)
             _fsync(folder)
+            _fsync(folder.parent)
 
     def path(self, sha256: str) -> Path:
         """Where a blob lies."""
