@@ -30,7 +30,7 @@ from grader.database import open_database
 from grader.explained import Explained
 from grader.gpu import GpuGrading, MustWait
 from grader.gradebook import CourseBook
-from grader.models import Job, Submission
+from grader.models import Job, Score, Submission
 from grader.protocol import SandboxError
 from grader.runner import Sandbox
 from grader.submissions import latest, scores_of
@@ -155,8 +155,12 @@ class Worker:
                 entry = entry_of(session, submission, assignment) if submission else None
             score = rescore(book, entry, last) if entry and last and entry.counts else None
         with self.database.write() as session:
-            if jobs.finish(session, job.id, self.name) and score is not None:
+            if jobs.finish(session, job.id, self.name) and score and submission:
+                shown = certificates.released_score(session, submission)
                 session.add(score)
+                if shown and _penalty_alone(shown, score):  # released work, other dates
+                    target = (job.course, job.assignment, submission.id)
+                    jobs.ask(session, "feedback", target, job.requested_by)
 
     def _feedback(self, job: Job) -> None:
         course, _assignment = self._course(job)
@@ -182,6 +186,10 @@ class Worker:
                 N_("The feedback of these people could not be made: %(failed)s"),
                 failed="; ".join(failed),
             )
+
+
+def _penalty_alone(old: Score, new: Score) -> bool:
+    return old.raw_score == new.raw_score and old.late_penalty != new.late_penalty
 
 
 class _Renewal:

@@ -103,6 +103,30 @@ def test_changing_a_date_works_penalties_out_anew(pages: Service) -> None:  # no
         assert session.query(Dates).count() == 0, "what says nothing is not kept"
 
 
+def test_released_feedback_follows_a_changed_date(pages: Service) -> None:  # noqa: F811
+    submit(pages, "emil")
+    past = local(datetime.now(UTC) - timedelta(hours=30))
+    assert post(pages, PATH, "ines", due=past, username="emil").is_redirect
+    work(pages)
+
+    def shown() -> dict[str, float] | None:
+        work(pages)
+        score: dict[str, float] | None
+        score = pages.client("emil").submissions("c1", "sums")[-1]["score"]
+        return score
+
+    assert shown() is None
+    assert post(pages, "/courses/c1/assignments/sums/release-feedback", "ines").is_redirect
+    late = {"score": 4, "max_score": 5, "late_penalty": 1}
+    assert shown() == late
+    assert post(pages, PATH, "ines", username="emil").is_redirect
+    assert shown() == {"score": 5, "max_score": 5, "late_penalty": 0}
+    assert post(pages, PATH, "ines", due=past, username="emil").is_redirect
+    assert shown() == late
+    assert post(pages, PATH, "ines", username="emil").is_redirect
+    work(pages)
+
+
 def test_attempts_and_release_are_held_to_for_each(pages: Service) -> None:  # noqa: F811
     assert post(pages, PATH, "ines", attempts="1").is_redirect
     assert post(pages, PATH, "ines", attempts="0").status_code == 422
