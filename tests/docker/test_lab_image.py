@@ -11,6 +11,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from core.settings import ROOT
 from tests.docker.lab_container import LAB_TOKEN, STATUS, LabContainer, Outside, lab, outside
 
 pytestmark = pytest.mark.docker
@@ -29,6 +30,19 @@ cells = [test("assert 1 + 1 == 2", "one"), test("assert 1 + 1 == 3", "two")]
 spec = {"name": "python3", "display_name": "Python 3", "language": "python"}
 nbformat.write(v4.new_notebook(cells=cells, metadata={"kernelspec": spec}), folder / "sums.ipynb")
 """
+
+
+FORMGRADER = """
+from jupyter_core.paths import jupyter_config_path, jupyter_path
+from jupyter_server.services.config.manager import ConfigManager
+from jupyterlab_server.config import get_page_config
+name = 'nbgrader.server_extensions.formgrader'
+server = ConfigManager(read_config_path=jupyter_config_path()).get('jupyter_server_config')
+page = get_page_config(jupyter_path('labextensions'))
+print(server['ServerApp']['jpserver_extensions'][name])
+print('@jupyter/nbgrader:formgrader' not in page['disabledExtensions'])
+"""
+"""Whether the server and the page have formgrader."""
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +178,14 @@ def test_nbgraders_addresses_answer_when_first_used(running: LabContainer) -> No
             "/nbgrader_version",
         ]
     )
+
+
+def test_formgrader_is_off_until_an_instructor_switches_it_on(running: LabContainer) -> None:
+    guide = (ROOT / "docs" / "how-to" / "teach-a-class.md").read_text()
+    (switch,) = (b for b in guide.split("```")[1::2] if "formgrader" in b)
+    both = 'export HOME=/tmp/instructor\npython3 -c "$LOOK"\n' + switch + 'python3 -c "$LOOK"'
+    said = running.run("env", f"LOOK={FORMGRADER}", "sh", "-euc", both)
+    assert said.split() == ["False", "False", "True", "True"]
 
 
 def test_the_extension_and_the_assignment_list_are_in_the_page(running: LabContainer) -> None:
