@@ -137,6 +137,37 @@ def test_a_sweep_beside_submissions_never_takes_what_was_accepted(
     assert sum(removed) > 5
 
 
+def test_an_upload_that_took_days_is_kept_as_of_its_end(blobs: Blobs) -> None:
+    slow = blobs.folder / "incoming" / "slow"
+    slow.write_bytes(b"x")
+    os.utime(slow, (1, 1))
+    name = blobs.keep(slow, hashlib.sha256(b"x").hexdigest())
+    assert blobs.sweep(set(), time.time()).removed == 0
+    assert blobs.path(name).exists()
+
+
+def test_nothing_is_kept_between_a_sweeps_look_and_its_removal(
+    blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody hands in, in just that moment, what the sweep found to be old."""
+    name = blobs.put(b"x")
+    age(blobs, name)
+    handing_in = threading.Thread(target=blobs.put, args=(b"x",))
+    look = Path.stat
+
+    def stat(self: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        found = look(self, follow_symlinks=follow_symlinks)
+        if self == blobs.path(name) and handing_in.ident is None:
+            handing_in.start()
+            handing_in.join(0.5)  # it waits for the sweep
+        return found
+
+    monkeypatch.setattr(Path, "stat", stat)
+    assert blobs.sweep(set(), time.time()).removed == 1
+    handing_in.join()
+    assert blobs.read(name) == b"x"
+
+
 PLACES = {
     "ann": [
         Enrolment("spring", "trainee", ["c"], False),
