@@ -21,6 +21,7 @@ from grader import accepting, actions, certificates, dates, intake, labels, rece
 from grader.blobs import TooLarge
 from grader.desk import AtDesk, Desk
 from grader.models import Feedback, Job, Release, Score, Submission
+from grader.notebook_html import in_language
 from web import i18n
 from web.auth import Person, lab_token
 from web.formats import number
@@ -206,7 +207,8 @@ def feedback(desk: AtDesk, person: Lab, submission: str, notebook: str) -> Respo
         )
     if found is None or page is None or found.username != person.name:
         raise HTTPException(404, _("There is no feedback yet."))
-    return Response(desk.blobs.read(page.sha256), media_type="text/html")
+    shown = in_language(desk.blobs.read(page.sha256), i18n.language())
+    return Response(shown, media_type="text/html")
 
 
 @router.post("/courses/{course}/assignments/{assignment}/{action}")

@@ -1,7 +1,8 @@
-"""Feedback pages: nbgrader's own template over what the learner may see.
+"""Feedback pages: nbgrader's grades and comments over what the learner may see.
 
 The notebooks that come in hold no hidden test (grader.autograde replaced them). Pages are shown
-under a policy without scripts; outputs and text are cleaned here as well.
+under a policy without scripts; outputs and text are cleaned here as well. A page is made once and
+read in either language: it holds our words in both (`grader.notebook_html.in_language`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import nbgrader
 from nbconvert.exporters import HTMLExporter
 from nbgrader.preprocessors import GetGrades
 from sqlalchemy import select
@@ -19,16 +19,24 @@ from sqlalchemy.orm import Session
 from traitlets.config import Config
 
 from core.clock import now
+from core.i18n import LANGUAGES, translations
 from core.log import event
 from grader.blobs import Blobs
 from grader.gradebook import CourseBook
 from grader.models import Feedback, Score, Submission
+from grader.notebook_html import cleaned, style
 from grader.submissions import student_id
 
 _LOG = logging.getLogger("grader.feedback")
-_FORMGRADER = Path(nbgrader.__file__).parent / "server_extensions" / "formgrader"
-_TEMPLATES = _FORMGRADER / "templates"
-_STYLES = _FORMGRADER / "static" / "node_modules" / "bootstrap" / "dist" / "css"
+_HERE = Path(__file__).parent
+_TEMPLATES = _HERE / "templates" / "nbconvert"
+_STYLE = """
+main{max-width:60rem;margin:auto}.total{font-size:1.2rem}
+.graded{display:flex;flex-wrap:wrap;gap:0 .75rem;background:#e8f1ec;border-radius:.4rem;
+padding:.25rem .75rem;margin:1rem 0 .25rem}.graded a{margin-left:auto}
+.parts .points{margin-left:.75rem}.say{display:none}.output_error{color:#a5281b}
+.comment{border-left:.25rem solid #1b6b4a;padding:.25rem .75rem;margin:.5rem 0}
+"""
 
 
 def render(book: CourseBook, submission: Submission, name: str, notebook: bytes) -> bytes:
@@ -37,7 +45,7 @@ def render(book: CourseBook, submission: Submission, name: str, notebook: bytes)
     resources = book.resources(student, submission.assignment, name)
     parsed = nbformat.reads(notebook.decode(), as_version=4)
     parsed, resources = GetGrades()(parsed, resources)
-    html, _resources = _exporter().from_notebook_node(parsed, resources=resources)
+    html, _resources = _exporter().from_notebook_node(parsed, resources=resources | _given())
     return str(html).encode()
 
 
@@ -85,6 +93,29 @@ def _exporter() -> Any:
     config = Config()
     config.HTMLExporter.template_name = "feedback"
     config.HTMLExporter.extra_template_basedirs = [str(_TEMPLATES)]
-    config.HTMLExporter.extra_template_paths = [str(_STYLES)]
     config.HTMLExporter.sanitize_html = True
-    return HTMLExporter(config=config)
+    exporter = HTMLExporter(config=config)
+    exporter.register_filter("clean_html", cleaned)
+    return exporter
+
+
+def _given() -> dict[str, Any]:
+    """What the template needs beside the notebook."""
+    shown = (f':root[lang="{one}"] .say[lang="{one}"]{{display:inline}}' for one in LANGUAGES)
+    return {
+        "words": {language: _words(language) for language in LANGUAGES},
+        "style": style() + _STYLE + "".join(shown),
+    }
+
+
+def _words(language: str) -> dict[str, str]:
+    _ = translations(_HERE / "locale", language).gettext
+    return {
+        "answer": _("Your answer"),
+        "comment": _("Comment"),
+        "late": _("Taken off for being late"),
+        "score": _("Score"),
+        "task": _("Task"),
+        "tests": _("Tests"),
+        "top": _("To the top"),
+    }

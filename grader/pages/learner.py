@@ -11,7 +11,9 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from grader import certificates, history, jobs, labels, views
 from grader.desk import AtDesk, Desk
 from grader.models import Feedback, Submission
+from grader.notebook_html import in_language
 from grader.submissions import feedback_of, note_read, scores_of
+from web import i18n
 from web.auth import Person, signed_in
 from web.i18n import gettext as _
 from web.pages import render
@@ -91,7 +93,7 @@ def feedback(desk: AtDesk, person: Someone, submission: str, notebook: str) -> R
     if page is None:
         raise HTTPException(404, _("There is no feedback yet."))
     return Response(
-        desk.blobs.read(page.sha256),
+        in_language(desk.blobs.read(page.sha256), i18n.language()),
         media_type="text/html; charset=utf-8",
         headers={
             "Content-Security-Policy": NOTEBOOK_POLICY,

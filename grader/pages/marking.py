@@ -13,8 +13,10 @@ from core.clock import now
 from grader import audit, jobs, labels, marks, results
 from grader.desk import AtDesk, Desk, InClass, class_path
 from grader.models import Mark, Score, Submission
+from grader.notebook_html import in_language
 from grader.pages.notebook import as_sandboxed, sandboxed
 from grader.submissions import is_newest, scores_of
+from web import i18n
 from web.auth import Person, signed_in
 from web.i18n import gettext as _
 from web.pages import render
@@ -205,7 +207,7 @@ def _keep(
 def ran(desk: AtDesk, person: Someone, submission: str, notebook: str) -> Response:
     """The notebook as it ran, as a page in a sandbox of its own."""
     _found, ran_as = _executed(desk, person, submission, notebook)
-    return sandboxed(ran_as)
+    return sandboxed(ran_as, notebook)
 
 
 @router.get("/submissions/{submission}/feedback-preview/{notebook}")
@@ -219,7 +221,7 @@ def feedback_preview(desk: AtDesk, person: Someone, submission: str, notebook: s
     if not book.exists:
         raise HTTPException(409, _("Grade this submission first."))
     page = feedback.render(book, found, notebook, ran_as)
-    return as_sandboxed(page)
+    return as_sandboxed(in_language(page, i18n.language()))
 
 
 def _executed(

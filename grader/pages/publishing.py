@@ -53,7 +53,7 @@ def notebook(room: InClass, assignment: str, language: str, notebook: str) -> Re
     shown, problem = _made(room, assignment)
     if shown is None or language not in LANGUAGES or notebook not in shown.notebooks:
         raise HTTPException(404, problem or _("There is no such notebook."))
-    return sandboxed(shown.read(language, f"{notebook}.ipynb"))
+    return sandboxed(shown.read(language, f"{notebook}.ipynb"), notebook, language)
 
 
 @router.post(_PATH + "/solution")
@@ -129,7 +129,7 @@ def solution_notebook(
     found = _solution(desk, person, course, assignment, cohort)
     tar = desk.blobs.read(found.archives.get(i18n.language(), found.archives["en"]))
     try:
-        return sandboxed(preview.member(tar, f"{notebook}.ipynb"))
+        return sandboxed(preview.member(tar, f"{notebook}.ipynb"), notebook)
     except KeyError:
         raise HTTPException(404, _("There is no such notebook.")) from None
 

@@ -16,7 +16,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from playwright.sync_api import Browser
 
-from grader.feedback import _exporter
+from grader.feedback import _exporter, _given
 from grader.pages.learner import NOTEBOOK_POLICY
 from tests.security.payloads import SHAPES, payloads
 
@@ -37,7 +37,9 @@ def page() -> str:
         "max_score": 1,
         "late_penalty": 0,
     }
-    html, _resources = _exporter().from_notebook_node(notebook, resources={"nbgrader": about})
+    html, _resources = _exporter().from_notebook_node(
+        notebook, resources={"nbgrader": about} | _given()
+    )
     return str(html)
 
 

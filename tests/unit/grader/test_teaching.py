@@ -12,7 +12,7 @@ from nbformat import v4
 
 from grader import history
 from grader.models import Submission
-from grader.pages.notebook import as_html
+from grader.notebook_html import as_html
 from tests.grading import Service
 from tests.unit.grader.test_exchange import NoSandbox
 from tests.unit.grader.test_marking import give_score, post, submit
@@ -175,7 +175,7 @@ def test_text_of_a_notebook_is_shown_and_nothing_of_it_acts() -> None:
         '<img src=x onerror="alert(1)"><a href="javascript:alert(1)">link</a><p style="x">y</p>'
     )
     made = v4.new_notebook(cells=[v4.new_markdown_cell(text)])
-    shown = as_html(json.dumps(made).encode())
+    shown = as_html(json.dumps(made).encode(), "sums", "ko")
     for part in ("<h1", "<p>words</p>", "<th>a</th>", "&lt;script&gt;"):
         assert part in shown
     body = shown.split("</style>")[1]
