@@ -21,6 +21,7 @@ from grader.pages import (
     marking,
     parts,
     publishing,
+    receipts,
     teacher,
 )
 from web.app import create_app as web_app
@@ -55,6 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
         gradebook,
         marking,
         publishing,
+        receipts,
         teacher,
         audit,
     ):

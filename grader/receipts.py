@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from datetime import datetime
 from typing import Any
 
 from grader.models import Submission
@@ -40,4 +41,17 @@ def sign(stated: dict[str, Any], key: str) -> str:
 def is_genuine(given: dict[str, Any], key: str) -> bool:
     """True for a receipt that this platform gave, unchanged."""
     stated = {k: v for k, v in given.items() if k != "signature"}
-    return hmac.compare_digest(sign(stated, key), str(given.get("signature", "")))
+    return hmac.compare_digest(
+        sign(stated, key).encode(), str(given.get("signature", "")).encode("utf-8", "replace")
+    )
+
+
+def stated(text: str, key: str) -> dict[str, Any] | None:
+    """What a receipt states, from its JSON; None for anything that this platform did not give."""
+    try:
+        given = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(given, dict) or not is_genuine(given, key):
+        return None
+    return given | {"received_at": datetime.fromisoformat(given["received_at"])}

@@ -52,7 +52,7 @@ def home(request: Request, desk: AtDesk, person: Someone) -> HTMLResponse:
 @router.get("/submissions/{submission}")
 def submission(request: Request, desk: AtDesk, person: Someone, submission: str) -> HTMLResponse:
     """One submission: its receipt, and its score once released; everything for instructors."""
-    found, teaches = _visible(desk, person, submission)
+    found, teaches = visible(desk, person, submission)
     with desk.database.read() as session:
         newest = scores_of(session, [found.id]).get(found.id)
         score = newest if teaches else certificates.released_score(session, found)
@@ -83,7 +83,7 @@ def submission(request: Request, desk: AtDesk, person: Someone, submission: str)
 @router.get("/submissions/{submission}/feedback/{notebook}")
 def feedback(desk: AtDesk, person: Someone, submission: str, notebook: str) -> Response:
     """A feedback page in a sandbox of its own."""
-    found, _teaches = _visible(desk, person, submission)
+    found, _teaches = visible(desk, person, submission)
     with desk.database.read() as session:
         page = session.scalar(
             select(Feedback).where(
@@ -105,7 +105,7 @@ def feedback(desk: AtDesk, person: Someone, submission: str, notebook: str) -> R
 @router.get("/submissions/{submission}/archive")
 def archive(desk: AtDesk, person: Someone, submission: str) -> FileResponse:
     """What was handed in, as it was handed in."""
-    found, _teaches = _visible(desk, person, submission)
+    found, _teaches = visible(desk, person, submission)
     note_read(desk.database, found, person.name)
     name = f"{found.course}-{found.assignment}-attempt-{found.attempt}.tar"
     return FileResponse(
@@ -113,7 +113,7 @@ def archive(desk: AtDesk, person: Someone, submission: str) -> FileResponse:
     )
 
 
-def _visible(desk: Desk, person: Person, submission: str) -> tuple[Submission, bool]:
+def visible(desk: Desk, person: Person, submission: str) -> tuple[Submission, bool]:
     """The submission if it is the person's own or of a cohort they teach, else 404."""
     with desk.database.read() as session:
         found = session.get(Submission, submission)

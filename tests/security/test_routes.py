@@ -221,17 +221,17 @@ USAGE = [
 GRADER = [
     (r"\w+ /api/cli/.*", {"key-cli"}),
     (r"GET /api/lab/assignments", LABS),
-    (r"GET /api/lab/courses/.*/(release|submissions)|POST /api/lab/.*/submissions", LABS),
+    (r"GET /api/lab/courses/.*/(release|submissions|room)|POST /api/lab/.*/submissions", LABS),
     # Staff of another cohort reach their own with it, whatever cohort they name.
     (r"POST /api/lab/.*/{action}|GET /api/lab/.*/collect", {"lab:instructor-b"}),
     (r"GET /api/lab/jobs/.*", set()),
     (r"\w+ /api/lab/.*", {"lab:trainee"}),
     (r"GET /", SIGNED_IN),
-    (r"GET /submissions/{submission}(/archive|/feedback/{notebook})?", {"trainee", *STAFF_A}),
+    (r"GET /submissions/{submission}(/archive|/receipt|/feedback/{notebook})?", {"trainee", *STAFF_A}),
     (r"GET /api/internal/(completions|courses/{course}/progress)", {"key-usage"}),
     (r"\w+ /api/internal/people/{username}/(export|erase)", {"key-usage"}),
     (r"GET /audit", {"admin"}),
-    (r"GET /parts/(due|work)", SIGNED_IN),
+    (r"GET /parts/(due|work)|\w+ /receipts", SIGNED_IN),
     (
         r"\w+ /submissions/{submission}/"
         r"(grade|release|marking|extend|(ran|feedback-preview)/{notebook})",

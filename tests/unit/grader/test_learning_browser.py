@@ -47,6 +47,7 @@ def work(pages: Service) -> dict[str, str]:
         "coursework": "/",
         "submission": f"/submissions/{graded}",
         "submission-waiting": f"/submissions/{waiting}",
+        "receipts": "/receipts",
         "solution": "/solutions/c1/sums?cohort=autumn",
         "certificate": "/certificates/holds",
         "certificate-revoked": "/certificates/revoked",
