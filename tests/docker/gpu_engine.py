@@ -33,12 +33,13 @@ IMAGE = "tiny:1"
 
 @dataclass(frozen=True)
 class GpuEngine:
-    """The engine while it runs. `hook` is the folder of the hook's notes."""
+    """The engine while it runs. `hook` is the folder of the hook's notes, `pid` dockerd's here."""
 
     client: docker.DockerClient
     url: str
     hook: Path
     folder: Path
+    pid: int
 
     def hook_saw(self, container_id: str) -> str | None:
         """The devices that the hook was asked to give this container; None: it was not called."""
@@ -57,7 +58,7 @@ def gpu_engine(devices: list[str]) -> Iterator[GpuEngine]:
         client = _connect(url, process, folder / "log")
         try:
             tiny_image.load(client, IMAGE)
-            yield GpuEngine(client, url, folder / "hook", folder)
+            yield GpuEngine(client, url, folder / "hook", folder, _children(process)[0])
         finally:
             _remove_containers(client)
             client.close()
@@ -102,15 +103,22 @@ def _remove_containers(client: docker.DockerClient) -> None:
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """SIGTERM to dockerd, the child of `unshare`; after 30 s everything is killed."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     with contextlib.suppress(OSError):
-        for child in children.read_text().split():
-            os.kill(int(child), signal.SIGTERM)
+        for child in _children(process):
+            os.kill(child, signal.SIGTERM)
     try:
         process.wait(30)
     except subprocess.TimeoutExpired:
         process.kill()  # --kill-child: dockerd goes with it, and all in its namespaces
         process.wait(30)
+
+
+def _children(process: subprocess.Popen[bytes]) -> list[int]:
+    """Of `unshare`: dockerd alone. Raises OSError when it has ended."""
+    return [
+        int(pid)
+        for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    ]
 
 
 def remove_cgroups(name: str) -> None:
