@@ -140,13 +140,14 @@ class SlotState:
     device: str
     mode: SlotMode
     actor: str = "cli"
+    reason: str = ""
 
 
 @router.put("/slots")
 def set_slot_mode(body: SlotState, service: Service, zone: Zone, _caller: Cli) -> list[str]:
     """Open, drain or disable; the ids of the slots."""
     with texts.speaking("", zone):
-        return service.set_slot_mode(body.device, body.mode, body.actor)
+        return service.set_slot_mode(body.device, body.mode, body.actor, body.reason)
 
 
 @router.post("/hosts/{host}/observations")

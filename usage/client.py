@@ -222,9 +222,11 @@ class UsageClient:
         answer = self._http.call("POST", f"/hosts/{_part(host)}/observations", asdict(observation))
         return [from_json(LeaseOrder, order) for order in answer]
 
-    def set_slot_mode(self, device: str, mode: SlotMode, actor: str = "cli") -> list[str]:
+    def set_slot_mode(
+        self, device: str, mode: SlotMode, actor: str = "cli", reason: str = ""
+    ) -> list[str]:
         """Open, drain or disable a slot, or every slot of a GPU, by id. Raises Refused."""
-        body = {"device": device, "mode": mode, "actor": actor}
+        body = {"device": device, "mode": mode, "actor": actor, "reason": reason}
         return list(self._http.call("PUT", "/slots", body))
 
     def prestart(self, cohort: str, course: str, lab: str, minutes: int | None = None) -> str:

@@ -104,11 +104,12 @@ class Usage(Office, Prestarting, Queueing):
             machines.put_inventory(session, host, slots)
         log.event(_log, "inventory reported", host=host, slots=len(slots))
 
-    def set_slot_mode(self, device: str, mode: SlotMode, actor: str) -> list[str]:
+    def set_slot_mode(self, device: str, mode: SlotMode, actor: str, reason: str = "") -> list[str]:
         """Open, drain or disable a slot, or every slot of a GPU; the ids of the slots."""
         with self.database.write() as session:
             slots = machines.set_mode(session, device, mode)
-            audit.note(session, self.clock, actor, f"gpu.{mode}", "", device, slots=len(slots))
+            act = f"gpu.{mode}"
+            audit.note(session, self.clock, actor, act, "", device, reason, slots=len(slots))
         log.event(_log, "slots set", device=device, mode=mode, slots=len(slots), actor=actor)
         return slots
 

@@ -119,11 +119,15 @@ def test_machines_change_without_a_reload(
     with page_in(chromium, service.url, language="en") as page:
         page.goto(service.url + pages["machines"])
         expect(page.locator("#machines")).not_to_contain_text("Disabled")
-        service.app.state.usage.set_slot_mode("GPU-1", "disabled", "root")
+        half = page.get_by_label("Why slot-3 changes")
+        half.press_sequentially("the fan is")
+        service.app.state.usage.set_slot_mode("slot-3", "disabled", "root")
         try:
             expect(page.locator("#machines")).to_contain_text("Disabled", timeout=PATIENT_MS)
+            expect(half).to_have_value("the fan is")
+            expect(half).to_be_focused()
         finally:
-            service.app.state.usage.set_slot_mode("GPU-1", "open", "root")
+            service.app.state.usage.set_slot_mode("slot-3", "open", "root")
 
 
 WORDS = {
@@ -230,6 +234,7 @@ def _button(slot: str, mode: str) -> str:
 
 
 def _mode(page: Page, slot: str, mode: str) -> None:
+    page.fill(f"form:has(input[value='{slot}']) input[name='reason']", "the fan is loud")
     page.click(_button(slot, mode))
     expect(page.locator(_button(slot, mode))).to_have_count(0)
 

@@ -161,9 +161,20 @@ def test_stopping_a_lab_needs_a_reason(service: Running) -> None:
     assert service.hub.stopped == []
     assert service.send("/admin/machines/stop", username="ann", reason="repair").status_code == 303
     assert service.hub.stopped == ["ann"]
-    drained = service.send("/admin/slots", slot="slot-3", mode="drained")
+
+
+def test_a_gpu_is_taken_out_with_a_reason_and_opened_without(service: Running) -> None:
+    for mode in ("drained", "disabled"):
+        refused = service.send("/admin/slots", slot="slot-3", mode=mode, reason=" ")
+        assert (refused.status_code, "Give a reason" in refused.text) == (409, True)
+    assert "Drained" not in service.page("/admin/machines").text
+    drained = service.send("/admin/slots", slot="slot-3", mode="drained", reason="fan is loud")
     assert drained.status_code == 303
     assert "Drained" in service.page("/admin/machines").text
+    assert "fan is loud" in service.page("/admin/audit?action=gpu.drained").text
+    assert service.send("/admin/slots", slot="slot-3", mode="open").status_code == 303
+    assert "Drained" not in service.page("/admin/machines").text
+    assert service.send("/admin/slots", slot="none", mode="open").status_code == 404
 
 
 def test_the_audit_log_is_filtered_and_counts_reading(service: Running) -> None:

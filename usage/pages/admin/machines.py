@@ -43,16 +43,24 @@ def events(request: Request, service: Service, _me: Admin) -> StreamingResponse:
 
 
 @router.post("/slots")
-def set_mode(
+async def set_mode(
+    request: Request,
     service: Service,
     zone: Zone,
     me: Admin,
     slot: Annotated[str, Form()],
     mode: Annotated[SlotMode, Form()],
+    reason: Annotated[str, Form()] = "",
 ) -> Response:
-    """Keep new labs off a slot or a whole GPU, stop its labs as well, or let labs on again."""
+    """Keep new labs off a slot or a whole GPU, stop its labs as well, or let labs on again, which
+    alone needs no reason."""
     try:
-        service.set_slot_mode(slot, mode, me.name)
+        why = forms.given(reason) if reason.strip() or mode != "open" else ""
+    except No as no:
+        typed = {"slot": slot, "reason": reason}
+        return await _page(request, service, slip(no, zone, "slots", typed))
+    try:
+        await run_in_threadpool(service.set_slot_mode, slot, mode, me.name, why)
     except No as no:
         raise HTTPException(404, texts.sentence(no, zone)) from no
     return RedirectResponse(f"{BASE}/machines", 303)
