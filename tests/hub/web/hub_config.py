@@ -10,6 +10,7 @@ from core import consent
 from core import settings as settings_module
 from core.wire import Enrolment, Refusal
 from hub import access, pages
+from hub.door import update_door
 from hub.signin import EventCodeAuthenticator
 from usage.client import Refused
 
@@ -62,6 +63,7 @@ async def before_start(spawner):
 pages.update_pages(c, settings)
 access.update_roles(c)
 access.update_services(c, settings)
+update_door(c, settings)
 c.JupyterHub.authenticator_class = AnyPassword
 c.AnyPassword.usage = Codes()
 c.AnyPassword.consent = consent.load(settings)
