@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from core import secrets
 from core.course import Assignment, Course
+from core.i18n import N_
 from core.log import event
 from core.settings import Settings
 from core.shelf import Shelf
@@ -23,6 +24,7 @@ from web.auth import Person, signed_in
 from web.i18n import gettext as _
 
 _LOG = logging.getLogger("grader")
+_NOT_OPEN = N_("You are not enrolled in this course, or it is not open. Ask your instructor.")
 
 
 class Desk:
@@ -63,14 +65,14 @@ class Desk:
         """The access of someone in `course`, else 403."""
         access = self.access_of(person)
         if not access.may_learn(course):
-            raise HTTPException(403, _("You are not enrolled in this course, or it is not open."))
+            raise HTTPException(403, _(_NOT_OPEN))
         return access
 
     def cohort_of(self, person: Person, course: str, wanted: str = "") -> str:
         """The cohort that the person's own work in `course` belongs to, else 403 (see Access)."""
         found = self.learner(person, course).cohort_of(course, wanted)
         if found is None:
-            raise HTTPException(403, _("You are not enrolled in this course, or it is not open."))
+            raise HTTPException(403, _(_NOT_OPEN))
         return found
 
     def publisher(self, person: Person, course: str) -> Access:

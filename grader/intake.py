@@ -60,7 +60,12 @@ def check(
         name.removesuffix(".ipynb") for name in files if name.endswith(".ipynb") and "/" not in name
     )
     if not notebooks:
-        raise Unacceptable(N_("There is no notebook (.ipynb) in this submission."))
+        raise Unacceptable(
+            N_(
+                "There is no notebook (.ipynb) in this submission. Put it directly into the "
+                "assignment's folder, then submit again."
+            )
+        )
     for name, data in files.items():
         if name.endswith(".ipynb"):
             _check_notebook(name, data)
@@ -128,7 +133,10 @@ def _read(tar: tarfile.TarFile, max_bytes: int, max_files: int) -> dict[str, byt
     for member in tar:
         _check_member(member)
         if member.name in files:
-            raise Unacceptable(N_("%(name)s is in the submission twice."), name=member.name)
+            raise Unacceptable(
+                N_("%(name)s is in the submission twice. Submit with the Submit button."),
+                name=member.name,
+            )
         if len(files) >= max_files:
             raise too_many(max_files)
         total += member.size
@@ -164,7 +172,10 @@ def too_large(max_bytes: int) -> Unacceptable:
 def _check_member(member: tarfile.TarInfo) -> None:
     if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.sparse is not None:
         raise Unacceptable(
-            N_("%(name)s is a link or a special file. Only regular files can be submitted."),
+            N_(
+                "%(name)s is a link or a special file. Only regular files can be submitted: "
+                "replace it by a copy or remove it."
+            ),
             name=_shown(member.name),
         )
     if not acceptable_name(member.name):

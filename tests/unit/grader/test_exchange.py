@@ -321,6 +321,28 @@ def test_a_submit_over_a_restart_ends_with_one_receipt(published: Service) -> No
     assert len(client.submissions("c1", "sums")) == 1
 
 
+def test_an_answer_that_is_lost_doubles_nothing(
+    published: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service dies after its commit and before its answer: the client asks again."""
+    client = published.client("dora")
+    send, lost = client._opener.open, []
+
+    def losing(*request: Any, **more: Any) -> Any:
+        answer = send(*request, **more)
+        if not lost:
+            lost.append(json.load(answer)["id"])
+            raise ConnectionResetError
+        return answer
+
+    monkeypatch.setattr(client._opener, "open", losing)
+    data = archive.build_from({"sums.ipynb": notebook_of(published)})
+    before = len(published.client("dora").submissions("c1", "sums"))
+    receipt = client.submit("c1", "sums", data)
+    assert [receipt.id] == lost
+    assert len(client.submissions("c1", "sums")) == before + 1
+
+
 def test_the_restored_submission_equals_what_was_sent(lab: Path, published: Service) -> None:
     hook("FetchAssignment", "sums").start()
     folder = lab / "c1" / "sums"

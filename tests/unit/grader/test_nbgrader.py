@@ -19,6 +19,7 @@ from typing import Any
 
 import httpx
 import pytest
+from dli_lab import coursework
 from jupyter_core.application import NoStart
 from nbgrader.apps.nbgraderapp import NbGraderApp
 
@@ -190,6 +191,26 @@ def test_collecting_what_came_in_time(home: Path, pages: Service) -> None:  # no
     assert stamp.read_text() == stamps[0]["timestamp"]
     nbgrader("ines", "collect", "sums", "--update")
     assert stamp.read_text() == stamps[1]["timestamp"]
+
+
+def test_the_panel_waits_for_a_service_that_starts_anew(
+    home: Path,
+    pages: Service,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "lab-dora")
+    assert coursework.fetch("en", "c1", "sums") == {"folder": "c1/sums"}
+    overrides = pages.app.dependency_overrides
+    pages.stop()
+    got: list[dict[str, Any]] = []
+    thread = threading.Thread(target=lambda: got.append(coursework.submit("en", "c1", "sums")))
+    thread.start()
+    thread.join(2.6)  # longer than a list is waited for
+    pages.start()
+    pages.app.dependency_overrides |= overrides
+    thread.join(WAIT_S)
+    assert got[0]["receipt"]["attempt"] == 1, got
+    assert home.exists()
 
 
 @contextmanager
