@@ -19,7 +19,7 @@ from typing import Any
 from nbgrader.exchange import abc
 
 from grader.exchange import archive
-from grader.exchange.client import Client, Refused, Unavailable, _text
+from grader.exchange.client import QUICK, Client, Refused, Unavailable, _text
 
 _JOB_SECONDS = 600
 """Longest wait for a publication that an instructor started from a lab."""
@@ -158,7 +158,7 @@ class ExchangeList(Exchange, abc.ExchangeList):
     def start(self) -> Any:
         """nbgrader chooses by `remove`; removing is not a learner's to do here."""
         try:
-            self.client = Client.from_environment()
+            self.client = Client.from_environment(delays=QUICK)
             if self.inbound and self.cached:
                 self.fail("Options --inbound and --cached are incompatible.")
             self.set_timestamp()

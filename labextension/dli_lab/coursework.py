@@ -146,12 +146,12 @@ def _validated(language: str, notebook: Path) -> Json:
 
 def _client(language: str, patient: bool = False) -> Client:
     """`patient`: it outlasts a restart of the service; else the reader soon hears of it."""
-    from grader.exchange.client import Client
+    from grader.exchange.client import QUICK, Client
 
     environment = {**os.environ, "DLI_LANG": language}
     if patient:
         return Client.from_environment(environment)
-    return Client.from_environment(environment, delays=(0.3, 0.7, 1.5))
+    return Client.from_environment(environment, delays=QUICK)
 
 
 def _folder(course: str, assignment: str) -> Path:
