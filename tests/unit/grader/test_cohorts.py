@@ -172,5 +172,35 @@ def test_which_cohort_work_belongs_to(
     assert not Access(tuple(places)).may_teach("c", "")
 
 
+@pytest.mark.parametrize(
+    ("role", "is_open", "learns", "teaches"),
+    [
+        ("trainee", True, True, False),
+        ("trainee", False, False, False),
+        ("assistant", True, True, True),
+        ("assistant", False, True, True),
+        ("instructor", True, True, True),
+        ("instructor", False, True, True),
+        ("admin", False, True, True),
+    ],
+)
+def test_what_a_place_in_a_cohort_allows(
+    role: str, is_open: bool, learns: bool, teaches: bool
+) -> None:
+    """Learning ends with the cohort; staff still grade and look after its end."""
+    access = Access((place("x", role, is_open),))
+    assert access.may_learn("c") == learns
+    assert access.learning("c") == (["x"] if role == "trainee" and is_open else [])
+    assert access.may_publish("c") == access.may_teach("c", "x") == teaches
+    assert not access.may_teach("c", "y")
+    assert not access.may_learn("another")
+    assert not access.may_publish("another")
+
+
+def test_who_is_in_no_cohort_may_nothing() -> None:
+    assert not Access().may_learn("c")
+    assert not Access().may_publish("c")
+
+
 def test_the_export_needs_the_course_staff(two: Service) -> None:
     assert get(two, "/courses/c1/export.csv", "sara").status_code == 403

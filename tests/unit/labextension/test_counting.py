@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from core.settings import ROOT
-
-sys.path.insert(0, str(ROOT / "labextension"))
-
 from dli_lab import counting
 
 

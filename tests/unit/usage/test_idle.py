@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from dli_lab import activity
 from sqlalchemy import select
 
 from core.wire import Observation, SeenContainer
@@ -200,12 +201,7 @@ def server(*states: str) -> SimpleNamespace:
         (("idle",), {200: "python3"}, True),
     ],
 )
-def test_what_a_lab_says_of_itself(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, states, programs, busy: bool
-) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[3] / "labextension"))
-    from dli_lab import activity
-
+def test_what_a_lab_says_of_itself(tmp_path: Path, states, programs, busy: bool) -> None:
     program(tmp_path, 1, "timeout")
     for number in range(len(states)):
         program(tmp_path, 100 + number, "python3")
@@ -219,10 +215,5 @@ def test_what_a_lab_says_of_itself(
         assert 595 < said["idle_seconds"] < 700
 
 
-def test_a_kernel_in_an_unknown_state_says_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[3] / "labextension"))
-    from dli_lab import activity
-
+def test_a_kernel_in_an_unknown_state_says_nothing(tmp_path: Path) -> None:
     assert activity.observe(server("idle", "lost"), tmp_path) is None
