@@ -19,6 +19,7 @@ from traitlets.config import Config
 
 from core import secrets
 from grader import receipts
+from grader.audit import AuditRow
 from grader.exchange import archive, autofetch, config, restore
 from grader.exchange.client import Client, Refused, Unavailable
 from grader.protocol import Outcome
@@ -270,6 +271,13 @@ def test_refusals_come_in_the_learners_language(published: Service) -> None:
         Client("http://127.0.0.1:9/services/grader", "t", "ko", delays=()).assignments()
 
 
+def read_by_staff(service: Service) -> list[tuple[str, str]]:
+    """Whose submissions were taken by whom, as the audit log has it."""
+    with service.app.state.desk.database.read() as session:
+        rows = session.query(AuditRow).filter_by(action="submission.read").order_by(AuditRow.id)
+        return [(row.actor, row.target) for row in rows]
+
+
 def test_strangers_and_other_courses(published: Service) -> None:
     with pytest.raises(Refused, match="not enrolled"):
         published.client("mallory").release("c1", "sums")
@@ -285,7 +293,10 @@ def test_strangers_and_other_courses(published: Service) -> None:
     )
     with pytest.raises(Refused, match="no such submission"):
         published.client("bob").submission(receipt.id)
+    before = read_by_staff(published)
+    assert published.client("ada").submission(receipt.id)
     assert published.client("ines").submission(receipt.id)
+    assert read_by_staff(published) == [*before, ("ines", "ada")]
 
 
 def test_a_repeated_request_is_one_attempt_and_two_at_once_are_two(published: Service) -> None:
