@@ -227,7 +227,10 @@ GRADER = [
     (r"GET /api/lab/jobs/.*", set()),
     (r"\w+ /api/lab/.*", {"lab:trainee"}),
     (r"GET /", SIGNED_IN),
-    (r"GET /submissions/{submission}(/archive|/receipt|/feedback/{notebook})?", {"trainee", *STAFF_A}),
+    (
+        r"GET /submissions/{submission}(/archive|/receipt|/feedback/{notebook})?",
+        {"trainee", *STAFF_A},
+    ),
     (r"GET /api/internal/(completions|courses/{course}/progress)", {"key-usage"}),
     (r"\w+ /api/internal/people/{username}/(export|erase)", {"key-usage"}),
     (r"GET /audit", {"admin"}),
