@@ -25,6 +25,7 @@ from grader import audit
 from grader.blobs import Blobs
 from grader.gradebook import CourseBook
 from grader.models import Base, Feedback, Mark, Score, Submission
+from grader.submissions import student_id
 from store.personal import name_columns
 
 
@@ -80,7 +81,7 @@ def erase(
         if column.name == "target" and "reason" in table.c:
             values["reason"] = func.replace(table.c.reason, username, pseudonym)
         session.execute(update(table).where(column == username).values(values))
-    _leave_gradebooks(state_dir, username)
+    _leave_gradebooks(state_dir, student_id(username))
 
 
 def _empty_archive() -> bytes:
@@ -89,7 +90,7 @@ def _empty_archive() -> bytes:
     return out.getvalue()
 
 
-def _leave_gradebooks(state_dir: Path, username: str) -> None:
+def _leave_gradebooks(state_dir: Path, student: str) -> None:
     """Remove the person from nbgrader's own gradebooks and folders."""
     for folder in sorted((state_dir / "gradebooks").glob("*/")):
         whole = CourseBook(folder, folder.name)
@@ -98,6 +99,6 @@ def _leave_gradebooks(state_dir: Path, username: str) -> None:
                 continue
             with book.lock():
                 with book.open() as opened, contextlib.suppress(MissingEntry):
-                    opened.remove_student(username)
+                    opened.remove_student(student)
                 for step in ("submitted", "autograded", "feedback"):
-                    shutil.rmtree(book.folder / step / username, ignore_errors=True)
+                    shutil.rmtree(book.folder / step / student, ignore_errors=True)
