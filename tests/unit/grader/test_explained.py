@@ -9,12 +9,14 @@ import pytest
 
 import grader
 from core import course as courses
+from core import secrets
 from core.course import CourseError
 from core.i18n import N_
 from grader import audit, explained, intake, labels
 from grader.audit import AuditRow
+from grader.client import GraderClient
 from grader.explained import CourseFault, Explained
-from grader.models import Job
+from grader.models import Job, Score
 from grader.publish import Unpublishable
 from tests.agreeable import Agreeable
 from tests.grading import Service
@@ -117,3 +119,25 @@ def test_an_older_row_stays_readable_on_the_page(pages: Service) -> None:  # noq
         session.query(Job).filter_by(submission_id=mine).delete()
     while pages.worker(Agreeable()).step():
         pass
+
+
+def test_the_command_line_gets_its_own_language(pages: Service) -> None:  # noqa: F811
+    desk = pages.app.state.desk
+    mine = submit(pages, "dora")
+    while pages.worker(Agreeable()).step():
+        pass
+    flag = {"flag": "changed-library", "cell": "t", "what": "np is not numpy (replaced-module)"}
+    with desk.database.write() as session:
+        job = session.query(Job).filter_by(submission_id=mine, kind="grade").one()
+        job.state, job.reason = "parked", Explained(SENTENCE, assignment="sums").kept()
+        batch = job.batch
+        session.query(Score).filter_by(submission_id=mine).one().flags = [flag]
+    key = secrets.load(pages.settings.state_dir, "key-cli")
+    client = GraderClient(pages.url, key, language="ko")
+    try:
+        assert client.progress(batch).reasons == ["과제 sums 이(가) 아직 공개되지 않았습니다."]
+        (row,) = [row for row in client.results("c1", "sums") if row.username == "dora"]
+    finally:
+        client.close()
+    assert row.reason == "과제 sums 이(가) 아직 공개되지 않았습니다."
+    assert "바뀐 모듈: np ≠ numpy" in row.flags[0]["message"]
