@@ -10,15 +10,16 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
 from tests.unit.usage import audit as books
-from tests.unit.usage.conftest import HOUR, World, slot
+from tests.unit.usage.conftest import HOUR, START, World, slot
 from usage.audit import AuditRow
 from usage.classroom.coursework import GraderDown
 from usage.hub import HubDown
-from usage.models import Base, Cohort, Entry, LeaseRow, Membership
+from usage.models import Base, Code, Cohort, Entry, LeaseRow, Membership
 from usage.refusals import No
 from usage.retention import dates, erasing, person
 from usage.retention.models import Erasure
 from usage.roster import parse_roster
+from usage.roster.models import Expected
 
 
 class Elsewhere:
@@ -197,6 +198,32 @@ def test_a_cohort_is_announced_then_deleted(kt: World, eraser: erasing.Eraser) -
         "retention.delete",
     ]
     books.check(kt.database)
+
+
+def test_someone_in_two_cohorts_goes_with_the_last(kt: World, eraser: erasing.Eraser) -> None:
+    kt.cohort("twin")
+    kt.people("bea", cohort="twin")
+    kt.usage.put_code("KT-CODE", "kt", 5, "", "trainee")
+    for days in (366, 397):  # announced, then deleted
+        kt.time.wall = START + timedelta(days=days)
+        eraser.look_at_cohorts()
+    asyncio.run(eraser.work())
+    assert "Bea" not in dump(kt)
+    with kt.database.read() as session:
+        assert session.scalars(select(Code)).all() == [], "nobody joins what was deleted"
+
+
+def test_no_roster_names_an_erased_person(kt: World) -> None:
+    """Neither a preview that nobody applied nor a place kept for the e-mail address."""
+    kt.usage.preview_roster("kt", parse_roster(b"name,email\nAnna Kim,ann@kt.com\n"), "b", "root")
+    place = {"cohort_id": "kt", "email": "ann@kt.com", "username": "", "name": "Anna Kim"}
+    with kt.database.write() as session:
+        session.add(
+            Expected(**place, role="trainee", arrived="", made_by="root", created_at=kt.time.wall)
+        )
+        session.flush()
+        person.erase(session, "ann", person.new_pseudonym(), kt.usage.clock)
+    assert "Anna Kim" not in dump(kt)
 
 
 def test_an_earlier_date_is_announced_for_its_full_time(kt: World, eraser: erasing.Eraser) -> None:
