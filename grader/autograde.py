@@ -36,6 +36,7 @@ from grader.marks import Given
 from grader.protocol import Cell, Outcome
 from grader.repair import repair
 from grader.submissions import STAMP
+from grader.zygote.sandbox import given_names
 
 _SANITISE = (ClearOutput, DeduplicateIds, OverwriteKernelspec, OverwriteCells, CheckCellMetadata)
 _SCORE = (IgnorePattern, LimitOutput, SaveAutoGrades, CheckCellMetadata)
@@ -56,6 +57,8 @@ class Prepared:
     """Released source of each cell that the learner must not see in full."""
     cells: list[Cell]
     flags: list[dict[str, str]] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
+    """Of `Task`."""
 
 
 @dataclass
@@ -193,7 +196,7 @@ def _sanitise(book: CourseBook, entry: Entry, name: str, data: bytes) -> Prepare
         if cell.cell_type == "code":
             is_test = utils.is_grade(cell) and not utils.is_solution(cell)
             cells.append(Cell(index=index, source=seen, test=cell.source if is_test else None))
-    return Prepared(name, notebook, visible, cells, flags)
+    return Prepared(name, notebook, visible, cells, flags, given_names(released))
 
 
 def _steps(book: CourseBook, entry: Entry, name: str, notebook: Any, steps: Any) -> Any:

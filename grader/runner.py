@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from grader.protocol import Cell, Outcome
@@ -17,6 +17,8 @@ class Task:
     """The submission's other files and the instructor's, by relative name."""
     packages: list[str]
     """Imported before the learner's code."""
+    names: dict[str, str] = field(default_factory=dict)
+    """What the instructor's imports give names to: ``module`` or ``module:name``."""
 
 
 class Sandbox(Protocol):

@@ -86,7 +86,8 @@ class ClassRun:
     def _run(self, prepared: list[Prepared], files: dict[str, bytes]) -> dict[str, Outcome]:
         begun = time.monotonic()
         others = {n: data for n, data in files.items() if not n.endswith(".ipynb")}
-        ran = {p.name: self.sandbox.run(Task(p.cells, others, self.packages)) for p in prepared}
+        ran = {p.name: self.sandbox.run(Task(p.cells, others, self.packages, p.names))
+               for p in prepared}  # fmt: skip
         self.phases.sandbox += time.monotonic() - begun
         return ran
 

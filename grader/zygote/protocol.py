@@ -85,7 +85,7 @@ class Job:
     files: dict[str, bytes] = field(default_factory=dict)
     """The submission's other files and the assignment's, by relative path."""
     aliases: dict[str, str] = field(default_factory=dict)
-    """Names that the instructor's imports bind to modules (np -> numpy)."""
+    """Names that the instructor's imports bind: np -> numpy, mean -> statistics:mean."""
     env: dict[str, str] = field(default_factory=dict)
     """Environment the course wants; empty by default, so that nothing tells grading from a lab."""
 

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Any
 
 import docker
@@ -57,7 +58,8 @@ def job(task: Task) -> Job:
     aliases = {root: root for root in roots} | {
         alias: module for alias, module in _ALIASES.items() if module in roots
     }
-    return Job(tuple(_step(cell) for cell in task.cells), dict(task.files), aliases)
+    steps = tuple(_step(cell) for cell in task.cells)
+    return Job(steps, dict(task.files), task.names | aliases)
 
 
 def _step(cell: Cell) -> Step:
@@ -165,6 +167,27 @@ def modules(notebook: Any) -> list[str]:
     Only for notebooks that no learner wrote. Cells that are not Python give nothing.
     """
     found: set[str] = set()
+    for node in _imports(notebook):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        else:
+            found.add(str(node.module))
+    return sorted(found)
+
+
+def given_names(notebook: Any) -> dict[str, str]:
+    """Names that an instructor's imports give, with what they stand for: see `Task.names`."""
+    found: dict[str, str] = {}
+    for node in _imports(notebook):
+        for alias in node.names:
+            if isinstance(node, ast.ImportFrom):
+                found[alias.asname or alias.name] = f"{node.module}:{alias.name}"
+            elif alias.asname:
+                found[alias.asname] = alias.name
+    return found
+
+
+def _imports(notebook: Any) -> Iterator[ast.Import | ast.ImportFrom]:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             try:
@@ -172,11 +195,9 @@ def modules(notebook: Any) -> list[str]:
             except (SyntaxError, ValueError):
                 continue
             for node in ast.walk(tree):
-                if isinstance(node, ast.Import):
-                    found.update(alias.name for alias in node.names)
-                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                    found.add(node.module)
-    return sorted(found)
+                of_module = isinstance(node, ast.ImportFrom) and node.module and not node.level
+                if isinstance(node, ast.Import) or of_module:
+                    yield node  # type: ignore[misc]
 
 
 def _on_gpu(lease: Lease | None) -> bool:

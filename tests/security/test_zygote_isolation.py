@@ -9,8 +9,7 @@ from collections.abc import Iterator
 import docker
 import pytest
 
-from grader.zygote.host import CAPABILITIES
-from tests.security.zygote_lab import Lab, lab
+from tests.security.zygote_lab import LIMITS, Lab, lab
 
 pytestmark = pytest.mark.docker
 
@@ -112,6 +111,21 @@ def test_nothing_outside_the_three_folders_can_be_written_and_nothing_private_re
     assert len(json.loads(pids)) == 2
 
 
+def test_each_namespace_is_the_forks_own(lab: Lab) -> None:
+    kinds = ("pid", "mnt", "net", "ipc", "uts")
+    look = (
+        f"import os\nprint([os.readlink('/proc/self/ns/' + k) for k in {kinds}])\n"
+        "print([line.split(':')[0].strip() for line in open('/proc/net/dev')][2:])"
+    )
+    inside, links = map(eval, lab.grade(look).printed().splitlines())
+    assert links == ["lo"]
+    (container,) = lab.client.containers.list(filters={"label": f"dli.instance={lab.instance}"})
+    said = container.exec_run(["readlink", *(f"/proc/self/ns/{kind}" for kind in kinds)])
+    outside = said.output.decode().split()
+    assert [one.split(":")[0] for one in outside] == list(kinds)
+    assert not set(inside) & set(outside), "the container's, and so every fork's"
+
+
 def test_the_first_process_takes_no_signal_from_inside(lab: Lab) -> None:
     kill = (
         "import os, signal\nfor s in (9, 2, 15, 1, 17, 19):\n"
@@ -138,12 +152,20 @@ def test_the_container_is_made_as_promised(lab: Lab) -> None:
     assert host["NetworkMode"] == "none"
     assert host["ReadonlyRootfs"] is True
     assert host["CapDrop"] == ["ALL"]
-    assert sorted(host["CapAdd"]) == sorted(CAPABILITIES)
+    wanted = ["KILL", "SETGID", "SETPCAP", "SETUID", "SYS_ADMIN"]  # said again: none more
+    assert sorted(host["CapAdd"]) == wanted
+    assert host["IpcMode"] == "private"
+    assert (host["PidMode"], host["UTSMode"], host["UsernsMode"]) == ("", "", "")
+    assert not host["Devices"]
+    assert not host["DeviceRequests"]
+    assert set(host["Tmpfs"]) == {"/run/dli", "/work", "/tmp"}
+    assert all("size=" in options for options in host["Tmpfs"].values())
     assert host["SecurityOpt"] == ["no-new-privileges", "apparmor=unconfined"]
     assert not host["Privileged"]
     assert not host["Binds"]
-    assert host["Memory"] > 0
-    assert host["PidsLimit"] > 0
+    assert host["Memory"] == host["MemorySwap"] > 0, "memory has an end, and no swap beyond it"
+    assert 0 < host["NanoCpus"] <= 2 * 10**9
+    assert 0 < host["PidsLimit"] <= 2 * LIMITS.processes + 32
 
 
 def test_a_worker_that_dies_leaves_no_container(lab: Lab) -> None:

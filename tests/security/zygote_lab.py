@@ -66,7 +66,10 @@ class Lab:
     packages: list[str] = field(default_factory=lambda: ["numpy"])
 
     def grade(
-        self, *cells: str | tuple[str, str | None], files: dict[str, bytes] | None = None
+        self,
+        *cells: str | tuple[str, str | None],
+        files: dict[str, bytes] | None = None,
+        names: dict[str, str] | None = None,
     ) -> Seen:
         """Run cells: text is the learner's; (visible, hidden) is a test of two points."""
         notebook = v4.new_notebook()
@@ -87,7 +90,7 @@ class Lab:
             }  # fmt: skip
             notebook.cells.append(made)
             asked.append(Cell(index=index, source=visible, test=whole))
-        task = Task(asked, files or {}, self.packages)
+        task = Task(asked, files or {}, self.packages, names or {})
         result = self.zygote.run(room.job(task))
         outcome = room.outcome(task, result)
         told = outcomes.merge(notebook, asked, outcome, "en")

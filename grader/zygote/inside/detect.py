@@ -13,6 +13,8 @@ on is not the one that was imported. Packages whose functions people replace for
 from __future__ import annotations
 
 import builtins
+import contextlib
+import operator
 import sys
 import types
 from collections.abc import Iterator
@@ -21,6 +23,9 @@ from typing import Any
 _INNOCENT = frozenset({"warnings", "matplotlib", "seaborn", "IPython", "tqdm", "logging"})
 _ALWAYS = ("math", "random", "statistics", "unittest", "json", "collections", "itertools")
 _DEPTH = 2
+_SHORT = ("np", "pd")
+_CONSTANTS = (float, complex)
+"""Kinds of constants that tests compare with (pi), and that no package changes by itself."""
 _MOST_NAMES = 400
 
 Finding = dict[str, Any]
@@ -34,16 +39,60 @@ def finding(kind: str, detail: str, certain: bool) -> Finding:
 class _Noted:
     """One name in one namespace, at the zygote."""
 
-    __slots__ = ("code", "owner", "value", "where")
+    __slots__ = ("key", "owner", "parts", "space", "value", "where")
 
     def __init__(self, owner: Any, where: str, value: Any) -> None:
         self.owner, self.where, self.value = owner, where, value
-        self.code = _code(value)
+        self.key = where.rpartition(".")[2]
+        self.space = vars(owner)
+        self.parts = _parts(value)
+
+    def unchanged(self) -> bool:
+        """Is it still the imported one, inside too?"""
+        if self.space.get(self.key) is not self.value:
+            return False
+        now = _parts(self.value)
+        return len(now) == len(self.parts) and all(map(operator.is_, now, self.parts))
+
+    def uses(self) -> set[str]:
+        """Names that the functions behind it use."""
+        return {n for p in self.parts if isinstance(p, types.CodeType) for n in used(p)}
+
+    def quick(self) -> tuple[Any, ...]:
+        """What `still` compares."""
+        function = self.parts[0] if self.parts else None
+        return self.space, self.key, self.value, function, *self.parts[1:3]
 
 
-def _code(value: Any) -> Any:
-    inner = getattr(value, "_implementation", value)  # numpy's dispatched functions
-    return (getattr(inner, "__code__", None), getattr(inner, "__defaults__", None))
+def still(noted: list[tuple[Any, ...]]) -> bool:
+    """Are all still the imported ones, as far as one sees in a moment?"""
+    for space, key, value, *function in noted:
+        if space.get(key) is not value:
+            return False
+        if len(function) == 3 and (
+            function[0].__code__ is not function[1] or function[0].__defaults__ is not function[2]
+        ):
+            return False
+    return True
+
+
+def _parts(value: Any) -> tuple[Any, ...]:
+    """What of a function can be changed while it stays the same object, wrapped ones included."""
+    outer = getattr(value, "_implementation", value)  # numpy's dispatched functions
+    if type(outer) is not types.FunctionType:
+        return ()
+    found: list[Any] = []
+    for one in (outer, *_wrapped(outer)):
+        found += (one, one.__code__, one.__defaults__, *(one.__kwdefaults__ or {}).values())
+    return tuple(found)
+
+
+def _wrapped(function: types.FunctionType) -> Iterator[types.FunctionType]:
+    """Functions that a decorator's function holds."""
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # an empty cell
+            if type(cell.cell_contents) is types.FunctionType:
+                yield cell.cell_contents
 
 
 class Snapshot:
@@ -63,7 +112,8 @@ class Snapshot:
         for key, value in list(vars(module).items()):
             if isinstance(value, type) and getattr(value, "__module__", None) == name:
                 self._note_class(f"{name}.{key}", value)
-            if callable(value):
+            constant = type(value) in _CONSTANTS and not key.startswith("_")
+            if constant or callable(value):
                 self.names.setdefault(key, []).append(_Noted(module, f"{name}.{key}", value))
 
     def _note_class(self, where: str, kind: type) -> None:
@@ -90,35 +140,33 @@ class Snapshot:
     def compare_own(self, *instances: Any) -> Iterator[Finding]:
         """What runs tests has no business to change."""
         for noted in self.own:
-            now = vars(noted.owner).get(noted.where.rpartition(".")[2])
-            if now is not noted.value or _code(now)[0] is not noted.code[0]:
+            if not noted.unchanged():
                 yield finding("replaced-grader", f"{noted.where} was changed", True)
         for one in instances:
             for key in vars(one).keys() & vars(type(one)).keys():
                 yield finding("replaced-grader", f"{type(one).__name__}.{key} was changed", True)
 
-    def compare(self, names: set[str]) -> Iterator[Finding]:
-        """Findings about `names` and what their functions use."""
+    def leaned_on(self, names: set[str]) -> list[_Noted]:
+        """What stands behind `names`, and behind the names that their functions use."""
+        found: list[_Noted] = []
         seen: set[str] = set()
         layer = set(names)
         for _ in range(_DEPTH):
             seen |= layer
-            following: set[str] = set()
-            for name in layer:
-                for noted in self.names.get(name, ()):
-                    yield from self._one(noted, name)
-                    if isinstance(noted.code[0], types.CodeType):
-                        following.update(noted.code[0].co_names)
-            layer = following - seen
+            noted = [one for name in layer for one in self.names.get(name, ())]
+            found += noted
+            layer = {name for one in noted for name in one.uses()} - seen
             if len(layer) > _MOST_NAMES:
-                return
+                break
+        return found
 
-    def _one(self, noted: _Noted, name: str) -> Iterator[Finding]:
-        now = vars(noted.owner).get(name)
-        if now is noted.value and _code(now)[0] is noted.code[0]:
-            return
-        certain = noted.where.split(".")[0] not in _INNOCENT
-        yield finding("replaced-function", f"{noted.where} is not the imported one", certain)
+    def compare(self, noted: list[_Noted]) -> Iterator[Finding]:
+        """Findings about what `leaned_on` gave."""
+        for one in noted:
+            if not one.unchanged():
+                certain = one.where.split(".")[0] not in _INNOCENT
+                detail = f"{one.where} is not the imported one"
+                yield finding("replaced-function", detail, certain)
 
     def compare_builtins(self, names: set[str]) -> Iterator[Finding]:
         """Replaced builtins; certain where the test uses one."""
@@ -130,8 +178,12 @@ class Snapshot:
         """Names that the instructor's imports give and the test uses: still that module?"""
         if user.get("__builtins__", builtins) not in (builtins, self.builtins):
             yield finding("replaced-builtin", "__builtins__ of the notebook", True)
-        for alias, module in aliases.items():
+        for alias, target in aliases.items():
+            module, _, name = target.partition(":")
             original = self.modules.get(module)
+            if name or alias not in (module, *_SHORT):
+                yield from self._given(user, alias, original, name)
+                continue
             if original is None:
                 continue
             if sys.modules.get(module) is not original:
@@ -139,6 +191,13 @@ class Snapshot:
             if alias in user and user[alias] is not original:
                 yield finding("replaced-module", f"{alias} is not {module}", True)
         yield from self._shadowed(user)
+
+    def _given(self, user: dict[str, Any], alias: str, module: Any, name: str) -> Iterator[Finding]:
+        """A learner may have reasons to use such a name for something else: never certain."""
+        noted = [one for one in self.names.get(name, ()) if one.owner is module]
+        wanted = noted[0].value if noted else None if name else module
+        if wanted is not None and alias in user and user[alias] is not wanted:
+            yield finding("replaced-name", f"{alias} is not the imported one", False)
 
     def _shadowed(self, user: dict[str, Any]) -> Iterator[Finding]:
         for key in ("isinstance", "type", "abs", "len", "all", "any", "sum", "round", "repr"):

@@ -8,8 +8,8 @@ say "passed" says it of the probe too, and the host sees that.
 
 from __future__ import annotations
 
-import ast
 import asyncio
+import builtins
 import inspect
 import linecache
 import sys
@@ -18,14 +18,12 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from . import capture, detect
+from . import capture, detect, guarded
 
 _compile, _exec, _eval = compile, exec, eval
-_AST = ast.PyCF_ONLY_AST
-_AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-_Expression, _Expr = ast.Expression, ast.Expr
 _settrace, _setprofile, _gettrace = sys.settrace, sys.setprofile, sys.gettrace
 _active = threading._active  # type: ignore[attr-defined]
+_builtins = vars(builtins)
 _COROUTINE = inspect.CO_COROUTINE
 _isinstance, _len, _str, _type = isinstance, len, str, type
 _name_of: Callable[[type], str] = type.__dict__["__name__"].__get__  # a metaclass may have its own
@@ -33,8 +31,15 @@ _AssertionError = AssertionError
 _getframe = sys._getframe
 _LOOKING = frozenset({
     "sys._getframe", "sys._current_frames", "sys.settrace", "sys.setprofile", "sys.addaudithook",
-    "gc.get_objects", "gc.get_referrers", "gc.get_referents", "object.__getattr__",
+    "gc.get_objects", "gc.get_referrers", "gc.get_referents", "signal.signal",
 })  # fmt: skip
+_FRAMES = frozenset({"tb_frame", "gi_frame", "cr_frame", "ag_frame"})
+_INSTALLED = (sys.prefix, sys.base_prefix, "/run/dli/", "<frozen ")
+_HANDING = ("inspect.py", "ctypes/__init__.py", "bdb.py", "IPython/utils/frame.py")
+"""Files of libraries whose functions hand frames or memory to whoever calls them; and functions."""
+_HANDERS = (("traceback.py", "walk_stack"), ("traceback.py", "walk_tb"),
+            ("logging/__init__.py", "<lambda>"), ("logging/__init__.py", "currentframe"),
+            ("signal.py", "signal"), ("dlizygote/examiner.py", "told"))  # fmt: skip
 _MOST_LOOKS = 20
 
 Raised = tuple[str, str, int]
@@ -62,6 +67,7 @@ class Examiner:
         self.told: set[str] = set()
         self.testing: list[detect.Finding] | None = None
         self.looking = False
+        self.looks = guarded.Looks()
 
     def begin(self) -> list[detect.Finding]:
         """What can be said before a test: who watches, what still runs."""
@@ -80,7 +86,10 @@ class Examiner:
         """What was changed. A detector that fails is a finding itself."""
         try:
             aliases = {k: v for k, v in message["aliases"].items() if k in names}
-            found.extend(self.snapshot.compare(names))
+            noted = self.snapshot.leaned_on(names)
+            if self.testing is not None:
+                self.looks.see = self.eye(noted, found, names)
+            found.extend(self.snapshot.compare(noted))
             found.extend(self.snapshot.compare_builtins(names))
             found.extend(self.snapshot.compare_names(self.user, aliases))
             if self.testing is None:  # once, when the test is over: a look copies shared memory
@@ -89,9 +98,34 @@ class Examiner:
         except BaseException as error:
             found.append(detect.finding("detector", f"a check failed: {_type(error)}", True))
 
+    def eye(
+        self, noted: list[Any], found: list[detect.Finding], names: set[str]
+    ) -> Callable[[], None]:
+        """A look at what a test leans on, from within the test."""
+
+        quick = [one.quick() for one in {id(one): one for one in noted}.values()]
+
+        def see() -> None:
+            if detect.still(quick) and not self.replaced_builtin(names):
+                return
+            new = [*self.snapshot.compare(noted), *self.snapshot.compare_builtins(names)]
+            if new:
+                self.looks.see = None  # once said is enough
+                found.extend(new[:_MOST_LOOKS])
+
+        return see
+
+    def replaced_builtin(self, names: set[str]) -> bool:
+        """Is a builtin that the test uses another one?"""
+        return any(_builtins.get(name) is not self.snapshot.builtins.get(name) for name in names)
+
     def canary(self, found: list[detect.Finding]) -> None:
         """A false assertion on the path of the tests has to fail."""
         try:
+            before = self.looks.count
+            _exec(guarded.compiled("a = int()", "<test>", self.looks)[0], {})
+            if self.looks.count == before:
+                found.append(detect.finding("canary", "tests are not looked into", True))
             _exec(_compile("assert 1 == 2", "<test>", "exec"), {})
         except _AssertionError:
             return
@@ -108,7 +142,7 @@ class Examiner:
         label = f"<test {message['i']}>"
         self.canary(found)
         try:
-            body, last = _parts(message["source"], label)
+            body, last = guarded.compiled(message["source"], label, self.looks)
             for code in (body, last):
                 if code is not None:
                     names |= detect.used(code)
@@ -130,6 +164,8 @@ class Examiner:
             self.capture.add({"output_type": "error", "ename": name, "evalue": text,
                               "traceback": self.traceback(error, message)})  # fmt: skip
             return name, text[:2000], line
+        finally:
+            self.looks.see = None
         return None
 
     def execute(self, code: types.CodeType) -> Any:
@@ -185,10 +221,21 @@ class Examiner:
                 self.tell(event)
         self.looking = False
 
+    def watch_signals(self) -> None:
+        """A signal's handler is given a frame: say who sets one, which Python does not audit."""
+        machine: Any = sys.modules["_signal"]
+        real = machine.signal
+
+        def told(number: int, handler: Any) -> Any:
+            self.watch("signal.signal", ())
+            return real(number, handler)
+
+        machine.signal = told
+
 
 def _is_look(event: str, arguments: Any) -> bool:
     if event == "object.__getattr__":
-        return bool(arguments[1] == "tb_frame")
+        return arguments[1] in _FRAMES
     if event in ("open", "import"):
         name = arguments[0]
         return _isinstance(name, _str) and (name.endswith("/mem") or name.startswith("dlizygote"))
@@ -196,27 +243,23 @@ def _is_look(event: str, arguments: Any) -> bool:
 
 
 def _by_learner() -> bool:
-    """Is a notebook's cell the caller (perhaps through `inspect`) of what is being audited?"""
+    """Is a notebook's code the caller, perhaps through a library, of what is being audited?
+
+    What does not lie where libraries are installed is the notebook's: cells, its own files, exec.
+    """
     frame: types.FrameType | None = _getframe(2)
-    for _ in range(4):
+    for _ in range(8):
         if frame is None:
             return False
-        name = frame.f_code.co_filename
-        if name.startswith("<ipython-input"):
+        code = frame.f_code
+        name = code.co_filename
+        if not name.startswith(_INSTALLED):
             return True
-        if not name.endswith(("inspect.py", "ctypes/__init__.py")):
+        hands = any(name.endswith(end) and code.co_name == who for end, who in _HANDERS)
+        if not hands and not name.endswith(_HANDING):
             return False
         frame = frame.f_back
     return False
-
-
-def _parts(source: str, label: str) -> tuple[types.CodeType, types.CodeType | None]:
-    """Compile a cell: its statements, and its last expression where it ends in one."""
-    tree = _compile(source, label, "exec", _AST | _AWAIT)
-    last = None
-    if tree.body and _isinstance(tree.body[-1], _Expr):
-        last = _compile(_Expression(tree.body.pop().value), label, "eval", _AWAIT)
-    return _compile(tree, label, "exec", _AWAIT), last
 
 
 def _line(error: BaseException, label: str) -> int:

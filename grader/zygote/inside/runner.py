@@ -310,6 +310,7 @@ def _notebook(runner: Runner, limits: dict[str, int]) -> None:
     runner.examiner.snapshot.builtins = dict(vars(__import__("builtins")))
     _reseed()
     _hide()
+    runner.examiner.watch_signals()
     sys.addaudithook(runner.examiner.watch)
     with contextlib.suppress(frames.Closed):
         runner.start(frames.receive(runner.sock), limits)
