@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlencode
@@ -14,6 +13,7 @@ from core.course import Assignment
 from grader import labels, results
 from grader.desk import Classroom, InClass
 from web.pages import render
+from web.paging import cut
 
 router = APIRouter()
 
@@ -53,8 +53,7 @@ def gradebook(
     items = [item for item in room.course.assignments if assignment in ("", item.id)]
     lines = _lines(room, items)
     found = [line for line in lines if _matches(line, state, name)]
-    pages = max(1, math.ceil(len(found) / PAGE))
-    page = min(page, pages)
+    shown, page, pages = cut(found, page, PAGE)
     chosen = {"assignment": assignment, "state": state, "name": name}
     return render(
         request,
@@ -62,7 +61,7 @@ def gradebook(
         room=room,
         course=room.course,
         items=items,
-        lines=found[(page - 1) * PAGE : page * PAGE],
+        lines=shown,
         found=len(found),
         all=len(lines),
         chosen=chosen,

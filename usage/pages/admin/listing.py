@@ -9,6 +9,8 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel, Field
 
+from web.paging import cut
+
 Row = TypeVar("Row")
 
 PAGE = 50
@@ -71,9 +73,7 @@ def listed(
     key = keys.get(asked.sort.removeprefix("-"))
     if key is not None:
         found = sorted(found, key=key, reverse=asked.sort.startswith("-"))
-    pages = max(1, -(-len(found) // size))
-    page = min(asked.page, pages)
-    shown = found[(page - 1) * size : page * size]
+    shown, page, pages = cut(found, asked.page, size)
     return Listing(shown, len(found), len(given), page, pages, asked, anchor)
 
 
