@@ -83,6 +83,7 @@ def test_the_page_in_a_browser(
     """Without its sandbox, in which axe-core could not run."""
     axe = shared_node(Settings()) / "node_modules" / "axe-core" / "axe.min.js"
     plain = as_html(nbformat.writes(notebook()).encode(), "sums", language)
+    SHOTS.mkdir(parents=True, exist_ok=True)
     feedback = in_language(page, language).decode()
     found = []
     with page_in(chromium, "http://127.0.0.1", language=language, size=NARROW) as tab:
