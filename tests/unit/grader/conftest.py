@@ -50,6 +50,14 @@ def service(new_url: NewUrl, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield service
 
 
+@pytest.fixture(scope="module")
+def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The service for browser tests (``service = on_sqlite``): pages look the same on both
+    databases."""
+    with running(tmp_path_factory.mktemp("grader")) as made:
+        yield made
+
+
 @pytest.fixture
 def database(new_url: NewUrl) -> Iterator[Database]:
     """A migrated database with nothing in it."""

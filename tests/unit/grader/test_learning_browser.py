@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Browser
 
 from core.clock import now
 from core.settings import ROOT
 from grader.models import Feedback
-from tests.grading import Service, running
+from tests.grading import Service
 from tests.hub.web.browser import faults_in_every_look, page_in
 from tests.platform import shared_node
+from tests.unit.grader.conftest import on_sqlite
 from tests.unit.grader.test_certificates import certificate
 from tests.unit.grader.test_marking import give_score, post, submit
 from tests.unit.grader.test_marking import pages as _pages
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 pages = _pages
+service = on_sqlite
 
 SHOTS = ROOT / "artifacts" / "screenshots"
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """On SQLite alone: a page looks the same on both databases."""
-    with running(tmp_path_factory.mktemp("grader")) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from fastapi import Request
 from playwright.sync_api import Browser, Page, expect
@@ -15,9 +13,10 @@ from grader import jobs
 from grader.models import Mark, Score, Submission
 from grader.submissions import scores_of
 from tests.agreeable import Agreeable
-from tests.grading import Service, running
+from tests.grading import Service
 from tests.hub.web.browser import faults_in_every_look, page_in
 from tests.platform import shared_node
+from tests.unit.grader.conftest import on_sqlite
 from tests.unit.grader.test_marking import give_score, post, submit
 from tests.unit.grader.test_marking import pages as _pages
 from usage.client import CohortMember
@@ -25,16 +24,10 @@ from web.auth import Person, admin_only
 
 pytestmark = pytest.mark.browser
 pages = _pages
+service = on_sqlite
 
 BASE = "/services/grader/courses/c1"
 SHOTS = ROOT / "artifacts" / "screenshots"
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """On SQLite alone: a page looks the same on both databases."""
-    with running(tmp_path_factory.mktemp("grader")) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
