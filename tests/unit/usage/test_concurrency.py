@@ -17,33 +17,43 @@ from usage.refusals import No
 
 _PROCESSES, _THREADS = 4, 25
 
-_CHILD = """
-import sys, threading
+_STARTERS = """
+import multiprocessing, sys, threading
 from core.wire import GpuNeed, ReserveRequest
-from datetime import datetime, UTC
 from tests.unit.usage.conftest import RULES, FakeTime
 from usage.database import open_database
-from store.database import Database
 from usage.refusals import No
 from usage.service import Usage
 
-usage = Usage(open_database(sys.argv[1]), RULES, {"intro"}, FakeTime().clock())
-print("ready", flush=True)
-sys.stdin.readline()
-won = []
+address, code, processes, threads = *sys.argv[1:3], *map(int, sys.argv[3:])
 
-def start(number):
-    name = f"p{sys.argv[2]}-{number}"
-    ask = ReserveRequest(name, name, "kt", "intro", "first", GpuNeed("shared"))
-    try:
-        won.append(usage.reserve(ask).id)
-    except No as no:
-        assert no.code == sys.argv[3], no.code
+def starts(process, together, wins):
+    usage = Usage(open_database(address), RULES, {"intro"}, FakeTime().clock())
+    won = []
 
-threads = [threading.Thread(target=start, args=(n,)) for n in range(int(sys.argv[4]))]
-[t.start() for t in threads]
-[t.join() for t in threads]
-print(len(won), flush=True)
+    def start(number):
+        name = f"p{process}-{number}"
+        ask = ReserveRequest(name, name, "kt", "intro", "first", GpuNeed("shared"))
+        try:
+            won.append(usage.reserve(ask).id)
+        except No as no:
+            assert no.code == code, no.code
+
+    together.wait(120)  # nobody waits for one that could not begin
+    running = [threading.Thread(target=start, args=(n,)) for n in range(threads)]
+    [t.start() for t in running]
+    [t.join() for t in running]
+    wins.put(len(won))
+
+# Forked before there is a connection: what takes long, the imports, is done once.
+forked = multiprocessing.get_context("fork")
+together, wins = forked.Barrier(processes), forked.SimpleQueue()
+children = [
+    forked.Process(target=starts, args=(n, together, wins), daemon=True) for n in range(processes)
+]
+[child.start() for child in children]
+[child.join() for child in children]
+print(*(wins.get() for child in children if child.exitcode == 0))
 """
 
 
@@ -60,26 +70,16 @@ def test_one_of_a_hundred_wins(
         world.people(*[f"p{process}-{n}" for n in range(_THREADS)])
     world.slots(*[slot(n) for n in range(slots)])
     root = Path(__file__).parents[3]
-    children = [
-        subprocess.Popen(
-            [sys.executable, "-c", _CHILD, database.url, str(n), code, str(_THREADS)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=root,
-        )
-        for n in range(_PROCESSES)
-    ]
-    try:
-        assert [child.stdout.readline() for child in children] == ["ready\n"] * _PROCESSES
-        for child in children:
-            child.stdin.write("go\n")
-            child.stdin.flush()
-        wins = [int(child.stdout.readline() or -99) for child in children]
-    finally:
-        for child in children:
-            child.kill()
-            child.wait()
+    done = subprocess.run(
+        [sys.executable, "-c", _STARTERS, database.url, code, str(_PROCESSES), str(_THREADS)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=root,
+        timeout=300,
+        check=True,
+    )
+    wins = [int(number) for number in done.stdout.split()]
+    assert len(wins) == _PROCESSES
     assert sum(wins) == 1
     audit.check(database)
 
