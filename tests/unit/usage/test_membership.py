@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from fastapi import HTTPException
 
 from tests.unit.usage.conftest import START, World, slot
 from usage import cohorts
+from usage.pages.admin.common import role_in
 from usage.refusals import No
+from web.auth import Person
 
 
 def test_a_code_ends_with_its_cohort_whatever_it_says(world: World) -> None:
@@ -55,3 +58,14 @@ def test_whoever_is_removed_gets_no_more_time_and_is_in_no_list(world: World) ->
     with world.database.read() as session:
         assert [m.username for m in cohorts.members(session, "kt")] == ["bob"]
         assert cohorts.enrolments(session, "ann", world.usage.clock) == []
+
+
+def test_staff_who_were_removed_see_the_cohort_no_more(world: World) -> None:
+    world.cohort()
+    world.people("ines", role="instructor")
+    assert role_in(world.usage, Person("ines"), "kt") == "instructor"
+    with world.database.write() as session:
+        cohorts.remove(session, "kt", "ines", world.usage.clock)
+    with pytest.raises(HTTPException) as refused:
+        role_in(world.usage, Person("ines"), "kt")
+    assert refused.value.status_code == 404
