@@ -69,3 +69,14 @@ def test_staff_who_were_removed_see_the_cohort_no_more(world: World) -> None:
     with pytest.raises(HTTPException) as refused:
         role_in(world.usage, Person("ines"), "kt")
     assert refused.value.status_code == 404
+
+
+def test_who_was_removed_has_no_place_past_a_full_code(world: World) -> None:
+    world.cohort()
+    world.usage.put_code("ONE-SEAT", "kt", 1, "", "trainee")
+    world.usage.join("ONE-SEAT", "ann", "", "")
+    assert world.usage.join("ONE-SEAT", "ann", "", "").cohort == "kt"
+    with world.database.write() as session:
+        cohorts.remove(session, "kt", "ann", world.usage.clock)
+    with pytest.raises(No, match="code_full"):
+        world.usage.join("ONE-SEAT", "ann", "", "")
