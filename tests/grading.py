@@ -108,6 +108,12 @@ class Service:
         finally:
             self.app.dependency_overrides.clear()
 
+    def ask_again(self) -> None:
+        """Believe no place in a cohort any longer: `usage` has other ones now."""
+        access = self.app.state.desk.access
+        access._known.clear()
+        access._cohorts = None
+
     def worker(self, sandbox: Sandbox) -> Worker:
         return Worker(self.settings, self.app.state.desk.database, sandbox)
 

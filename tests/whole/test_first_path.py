@@ -126,10 +126,10 @@ def test_a_backup_comes_back_whole(platform: RunningPlatform, tmp_path: Path):
 
 
 def _work(trainee: Person) -> None:
-    """Fetch the assignment and put the instructor's own solution into its cells."""
-    lab = {"course_id": COURSE, "assignment_id": ASSIGNMENT}
-    fetched = trainee.lab("trainee", "assignments/fetch", "POST", data=lab).json()
-    assert fetched["success"], fetched
+    """Put the instructor's own solution into the cells of the assignment, which the lab brought."""
+    listed = trainee.lab("trainee", f"assignments?course_id={COURSE}").json()
+    assert listed["success"], listed
+    assert {a["assignment_id"]: a["status"] for a in listed["value"]} == {ASSIGNMENT: "fetched"}
     path = f"api/contents/{COURSE}/{ASSIGNMENT}/{ASSIGNMENT}.ipynb"
     notebook = trainee.lab("trainee", path).json()["content"]
     solved = {

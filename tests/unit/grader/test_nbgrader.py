@@ -274,7 +274,7 @@ def test_the_assignment_list_and_formgrader(home: Path, pages: Service) -> None:
     pages.usage.more["ines"] = [Enrolment("winter", "trainee", ["b2"], True)]
     pages.usage.more["iris"] = [Enrolment("winter", "instructor", ["b2"], True)]
     try:
-        pages.app.state.desk.access._known.clear()
+        pages.ask_again()
         with working(pages), jupyter(home, "ines", "ko") as http:
             wait_until(lambda: "b2" in pages.app.state.desk.courses)
             os.environ |= {"JUPYTERHUB_API_TOKEN": "lab-iris"}
@@ -283,7 +283,7 @@ def test_the_assignment_list_and_formgrader(home: Path, pages: Service) -> None:
             formgrader(http, home, pages)
     finally:
         pages.usage.more.clear()
-        pages.app.state.desk.access._known.clear()
+        pages.ask_again()
 
 
 def assignment_list(http: httpx.Client, home: Path) -> None:

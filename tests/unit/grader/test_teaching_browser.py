@@ -47,6 +47,7 @@ def work(pages: Service) -> list[str]:
         CohortMember(m.username, m.role, names.get(m.username, ""), "") for m in everybody(cohort)
     ]
     pages.usage.more["ines"] = [Enrolment("evening", "instructor", ["c1"], True)]
+    pages.ask_again()
     ids = [submit(pages, name) for name in ("ada", "bob", "cleo")]
     worker = pages.worker(Agreeable())
     while worker.step():
