@@ -14,7 +14,6 @@ import json
 import random
 import statistics
 import tempfile
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -29,7 +28,7 @@ from grader.classwork import PARALLEL
 from grader.exchange import archive
 from grader.worker import Worker
 from grader.zygote.sandbox import ZygoteSandbox
-from tests.grading import Service, running
+from tests.grading import Service, running, working
 from tests.grading_course import source_notebook
 
 LOOK_SECONDS = 1.0
@@ -67,16 +66,12 @@ def _working(service: Service, image: str) -> Iterator[None]:
     """A worker with the real sandbox, and pages that believe a header."""
     labs = service.settings.labs.model_copy(update={"sandbox_image": image})
     settings = service.settings.model_copy(update={"labs": labs})
-    stop = threading.Event()
-    with service.believing_a_header(), ZygoteSandbox(settings, PARALLEL) as sandbox:
-        worker = Worker(settings, service.app.state.desk.database, sandbox)
-        thread = threading.Thread(target=worker.run, args=(stop,))
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
+    with (
+        service.believing_a_header(),
+        ZygoteSandbox(settings, PARALLEL) as sandbox,
+        working(Worker(settings, service.app.state.desk.database, sandbox)),
+    ):
+        yield
 
 
 def _publish(service: Service) -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from fastapi import Request
@@ -28,6 +28,9 @@ from tests.ports import free_ports
 from usage.client import CohortCourses, CohortMember
 from web import csrf
 from web.auth import Person, signed_in
+
+if TYPE_CHECKING:  # benchmarks use this file without the tests' packages
+    import pytest
 
 PEOPLE = {
     "ines": "instructor",
@@ -116,6 +119,34 @@ class Service:
 
     def worker(self, sandbox: Sandbox) -> Worker:
         return Worker(self.settings, self.app.state.desk.database, sandbox)
+
+
+@contextmanager
+def working(worker: Worker) -> Iterator[None]:
+    """The worker beside, until the block ends and its job at hand is finished."""
+    stop = threading.Event()
+    thread = threading.Thread(target=worker.run, args=(stop,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def lab_home(service: Service, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder of this process from now on: a lab's home, in a lab's environment."""
+    home = folder / "home"
+    home.mkdir()
+    for name, value in {
+        "HOME": str(home),
+        "DLI_GRADER_URL": service.url,
+        "DLI_COURSE": "c1",
+        "DLI_LANG": "en",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(home)
+    return home
 
 
 async def _named(request: Request) -> Person:

@@ -33,10 +33,8 @@ def grader(platform: RunningPlatform) -> Iterator[GraderClient]:
 def test_fetch_validate_submit_feedback_and_restore(
     platform: RunningPlatform, visit: Visit, grader: GraderClient
 ) -> None:
-    person = sign_up(platform, "panel-ko", "ko")
-    learner = in_lab(person, "panel-ko", visit, "ko")
+    person, learner = at_panel(platform, visit, "panel-ko")
     page = learner.page
-    page.locator('.jp-LauncherCard[title="과제 목록"]').click()
     section = page.locator(".dli-Assignment").filter(has_text="내려받기")
     section.get_by_role("button", name=re.compile("내려받기")).click()
     press(page, "검사")
@@ -64,10 +62,8 @@ def test_fetch_validate_submit_feedback_and_restore(
 def test_a_refused_submission_says_what_to_do(
     platform: RunningPlatform, visit: Visit, grader: GraderClient
 ) -> None:
-    person = sign_up(platform, "refused-ko", "ko")
-    learner = in_lab(person, "refused-ko", visit, "ko")
+    person, learner = at_panel(platform, visit, "refused-ko")
     page = learner.page
-    page.locator('.jp-LauncherCard[title="과제 목록"]').click()
     press(page, "내려받기")
     expect(page.locator(".dli-Assignment").get_by_role("button", name="제출")).to_be_visible(
         timeout=60_000
@@ -81,6 +77,14 @@ def test_a_refused_submission_says_what_to_do(
     press(page, "제출")
     page.locator(".jp-Dialog .jp-mod-accept").click()
     expect(page.locator(".dli-Receipt")).to_be_visible(timeout=60_000)
+
+
+def at_panel(platform: RunningPlatform, visit: Visit, name: str) -> tuple[Person, Visitor]:
+    """Somebody new, in Korean, with the assignments panel open."""
+    person = sign_up(platform, name, "ko")
+    learner = in_lab(person, name, visit, "ko")
+    learner.page.locator('.jp-LauncherCard[title="과제 목록"]').click()
+    return person, learner
 
 
 def refused(learner: Visitor, sentence: str, why: str) -> None:

@@ -24,7 +24,7 @@ from grader.exchange import archive, autofetch, config, restore
 from grader.exchange.client import Client, Refused, Unavailable
 from grader.protocol import Outcome
 from grader.runner import Task
-from tests.grading import Service
+from tests.grading import Service, lab_home
 
 
 class NoSandbox:
@@ -45,18 +45,8 @@ def published(service: Service) -> Service:
 
 @pytest.fixture
 def lab(published: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    home = tmp_path / "home"
-    home.mkdir()
-    for name, value in {
-        "HOME": str(home),
-        "DLI_GRADER_URL": published.url,
-        "JUPYTERHUB_API_TOKEN": "lab-ada",
-        "DLI_COURSE": "c1",
-        "DLI_LANG": "en",
-    }.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(home)
-    return home
+    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "lab-ada")
+    return lab_home(published, tmp_path, monkeypatch)
 
 
 def hook(name: str, assignment: str = "", **options: Any) -> Any:

@@ -28,7 +28,7 @@ from core.wire import Enrolment
 from grader.exchange import archive
 from grader.models import Score, Submission
 from tests.agreeable import Agreeable
-from tests.grading import Service
+from tests.grading import Service, lab_home, working
 from tests.grading_course import COURSE, source_notebook
 from tests.ports import free_ports
 from tests.unit.grader.test_marking import pages  # noqa: F401 (a fixture)
@@ -43,21 +43,10 @@ WAIT_S = 120
 @pytest.fixture
 def home(pages: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:  # noqa: F811
     """A lab's home, with the image's own nbgrader configuration."""
-    found = tmp_path / "home"
-    found.mkdir()
-    for name, value in {
-        "HOME": str(found),
-        "JUPYTER_CONFIG_PATH": str(CONFIG),
-        "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
-        "JUPYTER_DATA_DIR": str(tmp_path / "data"),
-        "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
-        "DLI_GRADER_URL": pages.url,
-        "DLI_COURSE": "c1",
-        "DLI_LANG": "en",
-    }.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(found)
-    return found
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", str(CONFIG))
+    for kind in ("config", "data", "runtime"):
+        monkeypatch.setenv(f"JUPYTER_{kind.upper()}_DIR", str(tmp_path / kind))
+    return lab_home(pages, tmp_path, monkeypatch)
 
 
 def nbgrader(person: str, *words: str, fails: bool = False) -> str:
@@ -82,17 +71,13 @@ def nbgrader(person: str, *words: str, fails: bool = False) -> str:
 
 
 @contextmanager
-def working(service: Service) -> Iterator[None]:
+def grading(service: Service) -> Iterator[None]:
     """A worker beside, until the block ends and nothing waits."""
-    stop = threading.Event()
     worker = service.worker(Agreeable())
-    thread = threading.Thread(target=worker.run, args=(stop,))
-    thread.start()
     try:
-        yield
+        with working(worker):
+            yield
     finally:
-        stop.set()
-        thread.join()
         while worker.step():
             pass
 
@@ -144,13 +129,13 @@ def test_each_command_does_its_work(home: Path, pages: Service) -> None:  # noqa
     assert submitted(home) == {"bob"}
     nbgrader("ines", "collect", "sums")
     assert submitted(home) == {"ada", "bob"}
-    with working(pages):
+    with grading(pages):
         nbgrader("ines", "release_assignment", "sums")
-    with working(pages):  # all is graded now
+    with grading(pages):  # all is graded now
         nbgrader("ines", "release_feedback", "sums", "--student", "bob")
     assert "fetched: 0" in nbgrader("ada", "fetch_feedback", "sums"), "bob's alone is out"
     assert "fetched: 1" in nbgrader("bob", "fetch_feedback", "sums")
-    with working(pages):
+    with grading(pages):
         nbgrader("ines", "release_feedback", "sums")
     assert "fetched: 1" in nbgrader("ada", "fetch_feedback", "sums")
 
@@ -275,7 +260,7 @@ def test_the_assignment_list_and_formgrader(home: Path, pages: Service) -> None:
     pages.usage.more["iris"] = [Enrolment("winter", "instructor", ["b2"], True)]
     try:
         pages.ask_again()
-        with working(pages), jupyter(home, "ines", "ko") as http:
+        with grading(pages), jupyter(home, "ines", "ko") as http:
             wait_until(lambda: "b2" in pages.app.state.desk.courses)
             os.environ |= {"JUPYTERHUB_API_TOKEN": "lab-iris"}
             nbgrader("iris", "release_assignment", "sums", "--course", "b2")
